@@ -1,0 +1,125 @@
+"""Executes a step: validate input, run the agent, validate its envelope, repeat if worth it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from agents.context import StepContext
+from agents.definition import AgentDefinition
+from envelope.envelope import Envelope
+from envelope.errors import InvalidEnvelope
+from envelope.running import RUNNING, Running, utc_now
+from envelope.signature import from_canonical
+from envelope.usage import Usage
+
+OnRetry = Callable[[int, BaseException, float], Awaitable[None] | None]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """An envelope that passed the boundary, its JSON, and the attempt that made it."""
+
+    envelope: Envelope
+    json: str
+    attempt: int
+
+
+async def execute(
+    definition: AgentDefinition,
+    request_json: str,
+    context_of: Callable[[int], StepContext],
+    *,
+    max_bytes: int,
+    first_attempt: int = 1,
+    on_retry: OnRetry | None = None,
+    sleep: Sleep = asyncio.sleep,
+) -> Executed:
+    """Execute a step to its end, repeating attempts as the agent's policy says.
+
+    Args:
+        definition: The agent.
+        request_json: Its input as canonical JSON.
+        context_of: Makes the context of an attempt.
+        max_bytes: Cap of the envelope's JSON.
+        first_attempt: Number of the first attempt; a step taken over goes on counting.
+        on_retry: Told the attempt, its error and the wait in seconds, before the wait.
+        sleep: Waits between attempts.
+
+    Raises:
+        Exception: What the last attempt raised.
+    """
+    attempt = first_attempt
+    while True:
+        try:
+            return await execute_once(definition, request_json, context_of(attempt), max_bytes)
+        except Exception as error:
+            wait = definition.retries.wait_seconds(error, attempt)
+            if wait is None:
+                raise
+            await _tell(on_retry, attempt, error, wait)
+            await sleep(wait)
+            attempt += 1
+
+
+async def execute_once(
+    definition: AgentDefinition, request_json: str, ctx: StepContext, max_bytes: int
+) -> Executed:
+    """Execute one attempt; `RUNNING` names it to everything below."""
+    request = from_canonical(request_json, definition.model)
+    running = Running(
+        run_id=ctx.run_id,
+        step=ctx.step,
+        agent=ctx.agent,
+        attempt=ctx.attempt,
+        trace_id=ctx.trace_id,
+        started_at=utc_now(),
+        usage=Usage(),
+    )
+    token = RUNNING.set(running)
+    try:
+        async with asyncio.timeout(definition.timeout_seconds):
+            made = await _invoke(definition, ctx, request)
+    finally:
+        RUNNING.reset(token)
+    return _passed(definition, made, running, max_bytes)
+
+
+async def _invoke(definition: AgentDefinition, ctx: StepContext, request: object) -> object:
+    if definition.is_async:
+        return await definition.function(ctx, request)  # type: ignore[misc] # is_async says so
+    made = await asyncio.to_thread(definition.function, ctx, request)
+    return await made if inspect.isawaitable(made) else made
+
+
+def _passed(
+    definition: AgentDefinition, made: object, running: Running, max_bytes: int
+) -> Executed:
+    """Stamp the envelope with what the engine knows and validate every record of it anew."""
+    if not isinstance(made, Envelope):
+        raise InvalidEnvelope(
+            f"Agent {definition.name!r} returned {type(made).__name__}, not an Envelope. "
+            "Use Envelope.from_records(rows, source=…)."
+        )
+    stamp = {
+        "run_id": running.run_id,
+        "step": running.step,
+        "agent": running.agent,
+        "attempt": running.attempt,
+        "trace_id": running.trace_id,
+        "started_at": running.started_at,
+        "finished_at": utc_now(),
+        "usage": running.usage,
+    }
+    stamped = made.model_copy(update={"metadata": made.metadata.model_copy(update=stamp)})
+    text = stamped.to_json(max_bytes=max_bytes)
+    return Executed(Envelope.from_json(text, max_bytes=None), text, running.attempt)
+
+
+async def _tell(on_retry: OnRetry | None, attempt: int, error: BaseException, wait: float) -> None:
+    told = on_retry(attempt, error, wait) if on_retry else None
+    if told is not None:
+        await told

@@ -1,0 +1,70 @@
+"""The agents of this process, and the decorator that adds one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from agents.definition import AgentDefinition
+from agents.retries import RetryPolicy
+from envelope.registry import Registry, check_name
+from envelope.signature import input_model
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+AGENTS: Registry[AgentDefinition] = Registry("agent")
+
+
+def agent(
+    name: str,
+    *,
+    version: int = 1,
+    concurrency: int = 8,
+    rate: str | None = None,
+    inline: bool = False,
+    timeout: float | None = None,
+    retries: RetryPolicy | None = None,
+) -> Callable[[F], F]:
+    """Register the decorated function as an agent; the function itself stays as it is.
+
+    Args:
+        name: Letters, digits, `_` and `-`.
+        version: From 1.
+        concurrency: How many steps of it may run at once.
+        rate: Requests per time such as `500/min`.
+        inline: Run light agents in the run's own process.
+        timeout: Seconds an attempt may take.
+        retries: When a failed attempt is repeated; by default three attempts for errors that are
+            `Retryable`, connection errors and time-outs.
+
+    Raises:
+        TypeError: The function has not the shape `(ctx, request: SomeModel) -> Envelope`.
+        ValueError: An argument is out of range.
+        AlreadyRegistered: The name and version are taken.
+
+    Example:
+        >>> @agent("shout", inline=True)
+        ... def shout(ctx, request: Words) -> Envelope:
+        ...     return Envelope.from_records([{"text": request.text.upper()}], source="shout")
+    """
+    check_name(name, "agent")
+    if concurrency < 1:
+        raise ValueError(f"agent {name!r}: concurrency must be at least 1, not {concurrency}")
+
+    def register(function: F) -> F:
+        AGENTS.add(
+            AgentDefinition(
+                name=name,
+                version=version,
+                function=function,
+                model=input_model(function, "agent"),
+                concurrency=concurrency,
+                rate=rate,
+                inline=inline,
+                timeout_seconds=timeout,
+                retries=retries or RetryPolicy(),
+            )
+        )
+        return function
+
+    return register

@@ -1,0 +1,165 @@
+"""Every error of Muster, named for what the engine does next.
+
+`Terminal`: the step or run ends here, nothing is tried again. `Retryable`: the same work is tried
+again, after `retry_after` seconds or after a backoff. `Cancelled`: the work stops and compensates.
+`Fenced`: another process owns the work; this one drops what it holds without writing.
+`Unavailable`: a service is away; nothing was accepted, the caller may try again.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MusterError(Exception):
+    """Base of all errors raised by Muster."""
+
+    code: ClassVar[str] = "MUSTER_ERROR"
+    kind: ClassVar[str] = "terminal"
+
+
+class Terminal(MusterError):
+    """The step or run ends with this error. The engine records it and does not retry."""
+
+    code = "TERMINAL"
+
+
+class Retryable(MusterError):
+    """The engine tries the step again.
+
+    Args:
+        message: What went wrong.
+        retry_after: Seconds to wait before the next attempt; None leaves it to the backoff.
+    """
+
+    code = "RETRYABLE"
+    kind = "retryable"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Cancelled(MusterError):
+    """The run was cancelled. The engine stops its agents, compensates and records the reason."""
+
+    code = "CANCELLED"
+    kind = "cancelled"
+
+
+class Fenced(MusterError):
+    """A write carried a stale epoch and was refused. The engine drops the run without a trace."""
+
+    code = "FENCED"
+    kind = "fenced"
+
+
+class Unavailable(MusterError):
+    """A needed service is away. Nothing was accepted; try again when it is back."""
+
+    code = "UNAVAILABLE"
+    kind = "unavailable"
+
+
+class JournalUnavailable(Unavailable):
+    """The database of the journal is away. Nothing was accepted; check MUSTER_DATABASE_URL."""
+
+    code = "JOURNAL_UNAVAILABLE"
+
+
+class QueueUnavailable(Unavailable):
+    """Redis is away. Accepted runs are sent by the reconciler when it is back."""
+
+    code = "QUEUE_UNAVAILABLE"
+
+
+class InvalidInput(Terminal):
+    """The input does not fit the model of the flow or agent that it is meant for."""
+
+    code = "VALIDATION_FAILED"
+
+
+class InvalidEnvelope(Terminal):
+    """An envelope or one of its records breaks the contract."""
+
+    code = "INVALID_ENVELOPE"
+
+
+class TooLarge(Terminal):
+    """A payload or envelope exceeds its cap. Store the bulk elsewhere and pass a reference."""
+
+    code = "TOO_LARGE"
+
+
+class NotRegistered(Terminal):
+    """No agent or flow of that name and version is registered. The message lists what is."""
+
+    code = "NOT_REGISTERED"
+
+
+class AlreadyRegistered(Terminal):
+    """Two agents or flows claim one name and version."""
+
+    code = "ALREADY_REGISTERED"
+
+
+class IdempotencyConflict(Terminal):
+    """The idempotency key belongs to a run with another payload.
+
+    Args:
+        key: The key used twice.
+        run_id: The run that holds the key.
+    """
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+    def __init__(self, key: str, run_id: str) -> None:
+        super().__init__(
+            f"Idempotency key {key!r} belongs to run {run_id}, which has another payload. "
+            "Use a new key for new work, or send the same payload again."
+        )
+        self.key = key
+        self.run_id = run_id
+
+
+class NonDeterminism(Terminal):
+    """A replay met another step than the one recorded. The flow's code changed under a run."""
+
+    code = "NON_DETERMINISM"
+
+
+class UnknownRun(Terminal):
+    """No run of that id is in the journal."""
+
+    code = "UNKNOWN_RUN"
+
+
+class TaskFailed(Terminal):
+    """An agent's own code raised. The message carries the exception's type and text."""
+
+    code = "TASK_EXECUTION_FAILED"
+
+
+class LostTooOften(Terminal):
+    """The run lost its worker too often without progress; it waits among the dead letters."""
+
+    code = "LOST_TOO_OFTEN"
+
+
+class RunFailed(MusterError):
+    """The run ended in `failed` or `dead`; `failure` of the run's row says why."""
+
+    code = "RUN_FAILED"
+
+
+class RunCancelled(MusterError):
+    """The run was cancelled before it had a result."""
+
+    code = "RUN_CANCELLED"
+    kind = "cancelled"
+
+
+class RunTimeout(MusterError):
+    """The run had no result within the time that the caller wanted to wait. It goes on."""
+
+    code = "RUN_TIMEOUT"

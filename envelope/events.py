@@ -1,0 +1,36 @@
+"""The one catalogue of events. Logs, metrics and traces subscribe to it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """What the engine tells about a run. Flows and agents add their own names with `emit`."""
+
+    RUN_QUEUED = "run.queued"
+    RUN_STARTED = "run.started"
+    RUN_RESUMED = "run.resumed"
+    RUN_RELEASED = "run.released"
+    RUN_LOST = "run.lost"
+    RUN_SUCCEEDED = "run.succeeded"
+    RUN_FAILED = "run.failed"
+    RUN_CANCELLED = "run.cancelled"
+    RUN_DEAD = "run.dead"
+    STEP_QUEUED = "step.queued"
+    STEP_STARTED = "step.started"
+    STEP_RETRIED = "step.retried"
+    STEP_LOST = "step.lost"
+    STEP_SUCCEEDED = "step.succeeded"
+    STEP_FAILED = "step.failed"
+
+
+TERMINAL_EVENTS = frozenset(
+    {
+        EventType.RUN_SUCCEEDED,
+        EventType.RUN_FAILED,
+        EventType.RUN_CANCELLED,
+        EventType.RUN_DEAD,
+    }
+)
+"""Exactly one of these ends a run's events."""

@@ -1,0 +1,40 @@
+"""What a flow is: a coroutine function from a validated payload to an envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from envelope.envelope import Envelope
+
+FlowFunction = Callable[[Any, Any], Awaitable[Envelope]]
+OnConflict = Literal["queue", "reject", "join", "replace"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowDefinition:
+    """A registered flow.
+
+    Attributes:
+        name: Its stable name; its topic is `runs.<name>`.
+        version: From 1; a run stays on the version that it started with.
+        function: The user's orchestrator.
+        model: The model of its payload.
+        singleton: Template of the lock that a run holds, such as `run:{user}:{thread}`.
+        on_conflict: What a run does when another holds that lock.
+    """
+
+    name: str
+    version: int
+    function: FlowFunction
+    model: type[BaseModel]
+    singleton: str | None
+    on_conflict: OnConflict
+
+    @property
+    def where(self) -> str:
+        """Module and name of the code."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"

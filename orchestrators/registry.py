@@ -1,0 +1,56 @@
+"""The flows of this process, and the decorator that adds one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from envelope.registry import Registry, check_name
+from envelope.signature import SHAPE, input_model
+from orchestrators.definition import FlowDefinition, OnConflict
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FLOWS: Registry[FlowDefinition] = Registry("flow")
+
+
+def orchestrator(
+    name: str,
+    *,
+    version: int = 1,
+    singleton: str | None = None,
+    on_conflict: OnConflict = "queue",
+) -> Callable[[F], F]:
+    """Register the decorated `async def` as a flow; the function itself stays as it is.
+
+    Args:
+        name: Letters, digits, `_` and `-`.
+        version: From 1. Raise it when the order of steps changes; keep the old one registered
+            until its runs have ended.
+        singleton: Template of the lock that a run holds, such as `run:{user}:{thread}`.
+        on_conflict: What a run does when another holds that lock.
+
+    Raises:
+        TypeError: The function is not `async def` or has not the shape
+            `(ctx, request: SomeModel) -> Envelope`.
+        AlreadyRegistered: The name and version are taken.
+    """
+    check_name(name, "flow")
+
+    def register(function: F) -> F:
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"flow {name!r}: the orchestrator must be `async def` {SHAPE}")
+        FLOWS.add(
+            FlowDefinition(
+                name=name,
+                version=version,
+                function=function,
+                model=input_model(function, "flow"),
+                singleton=singleton,
+                on_conflict=on_conflict,
+            )
+        )
+        return function
+
+    return register

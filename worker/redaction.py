@@ -1,0 +1,110 @@
+"""Keeps secrets out of whatever leaves the process: logs, errors, pages, reports.
+
+A value is masked when its key is the name of a secret, when it holds a configured secret, or when it
+looks like one: a bearer token, an `sk-…` key, a password inside a URL or a connection string.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+MASK = "***"
+
+# A shorter secret would also mask ordinary words: with the password "a" no line stays readable.
+_SHORTEST_SECRET = 6
+# Deeper than any honest log line. What lies below is replaced, so a hostile value cannot exhaust us.
+_DEEPEST = 12
+
+_SECRET_WORD = r"(?:pass(?:word|wd|phrase)|secret|token|api[-_]?key|private[-_]?key|credentials?|authorization)"
+_SECRET_KEY = re.compile(
+    r"(?:^|[-_.])(?:(?:pass(?:word|wd|phrase)?|pwd|secrets?|token|authorization|cookies?|credentials?)"
+    r"|(?:api|private|access|signing|encryption)[-_]?keys?|dsn)(?:$|[-_.])",
+    re.IGNORECASE,
+)
+_CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+_BEARER = re.compile(r"\b(?P<keep>(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_OPENAI_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}")
+# As urlsplit reads it: the user part ends at the last "@" before the path begins.
+_URL_PASSWORD = re.compile(
+    r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s:/?#@\"']*:)[^\s/?#\"']*(?=@)", re.IGNORECASE
+)
+_NAMED_SECRET = re.compile(
+    rf"(?P<keep>\b[\w-]*{_SECRET_WORD}[\"']?\s*[=:]\s*[\"']?)(?!{re.escape(MASK)})"
+    r"(?:(?:bearer|basic)\s+)?[^\s\"'&,;)}\]]+",
+    re.IGNORECASE,
+)
+_KEEPING = rf"\g<keep>{MASK}"
+
+
+class Redactor:
+    """Masks secrets in any JSON-like value. Holds the configured secrets by value.
+
+    Args:
+        secrets: Values that must never appear. Shorter than six characters are left out, since
+            they would mask ordinary text.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        spellings = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
+        known = sorted((s for s in spellings if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def value(self, value: Any, *, key: str = "") -> Any:
+        """The same value with every secret masked. Never raises and never changes its argument."""
+        return self._masked(value, key, 0)
+
+    def text(self, text: str) -> str:
+        """The same text with every secret masked."""
+        masked = self._known.sub(MASK, text) if self._known else text
+        return mask_text(masked)
+
+    def _masked(self, value: Any, key: str, depth: int) -> Any:
+        if isinstance(value, str):
+            return MASK if value and is_secret_key(key) else self.text(value)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int | float):
+            # A number under "total_tokens" is a count; a number under "password" is a password.
+            return MASK if is_secret_key(key) else value
+        if isinstance(value, bytes | bytearray):
+            return self._masked(value.decode("utf-8", "backslashreplace"), key, depth)
+        if depth >= _DEEPEST:
+            return "…"
+        if isinstance(value, Mapping):
+            return {k: self._masked(v, str(k), depth + 1) for k, v in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._masked(item, key, depth + 1) for item in value]
+        return self._masked(str(value), key, depth)
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether a key of this name holds a secret: `password`, `api_key`, `X-Api-Key`, `authToken`…"""
+    return bool(key) and _SECRET_KEY.search(_CAMEL_HUMP.sub("_", key)) is not None
+
+
+def mask_text(text: str) -> str:
+    """Masks what looks like a secret in free text, without knowing any."""
+    text = _URL_PASSWORD.sub(_KEEPING, text)
+    text = _NAMED_SECRET.sub(_KEEPING, text)
+    text = _BEARER.sub(_KEEPING, text)
+    return _OPENAI_KEY.sub(MASK, text)
+
+
+def mask_url(url: str) -> str:
+    """The URL with its password masked, in the user part and in the query."""
+    return mask_text(url)
+
+
+def url_password(url: str | None) -> str | None:
+    """The password inside a URL, decoded; None without one or when the URL cannot be read."""
+    if not url:
+        return None
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return None
+    return unquote(password) if password else None

@@ -1,0 +1,276 @@
+"""Every setting of Muster, read once at start from the environment and `.env`.
+
+A setting is named `MUSTER_…` after its field. The environment wins over `.env`. `REDIS_URL`,
+`DATABASE_URL`, `OPENAI_API_KEY` and `OPENAI_BASE_URL` are read as well; the `MUSTER_` name goes first.
+An empty value counts as not set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+from worker.redaction import mask_url, url_password
+from worker.settings_errors import ConfigurationError, configuration_error
+from worker.settings_report import (
+    SettingRow,
+    UnknownVariable,
+    setting_rows,
+    unknown_variables,
+)
+
+ENV_FILE = ".env"
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
+_SQLITE_FILE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)")
+
+PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
+
+
+def _also(name: str) -> AliasChoices:
+    return AliasChoices(f"MUSTER_{name}", name)
+
+
+def _upper(value: object) -> object:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _redis_url(url: str | None) -> str | None:
+    if url is not None and not url.startswith(_REDIS_SCHEMES):
+        raise ValueError("not a Redis URL")
+    return url
+
+
+def _database_url(url: str | None) -> str | None:
+    """Postgres goes through psycopg 3. An in-memory SQLite would not be shared by processes."""
+    if url is None:
+        return None
+    if (postgres := _POSTGRES.match(url)) is not None:
+        return f"postgresql+psycopg://{url[postgres.end() :]}"
+    sqlite = _SQLITE_FILE.match(url)
+    if sqlite is None or sqlite["path"].startswith(":memory:"):
+        raise ValueError("not a supported database URL")
+    return url
+
+
+def _http_url(url: str | None) -> str | None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise ValueError("not an HTTP URL")
+    return url
+
+
+def _modules(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _all_modules(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if _MODULE.fullmatch(name) is None:
+            raise ValueError("not the dotted name of a module")
+    return names
+
+
+def _absolute(path: Path) -> Path:
+    """Fixed at start: a worker that changes its folder keeps the home it began with."""
+    return path.expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    """What a process of Muster may be told from outside. Frozen; create it with `Settings.load()`.
+
+    Durations are seconds, sizes bytes. `description` and `allowed` of each field are what error
+    messages, `muster config show`, `.env.example` and the reference page say about it.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="MUSTER_",
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        validate_default=True,
+    )
+
+    redis_url: Annotated[str | None, AfterValidator(_redis_url)] = Field(
+        default=None,
+        validation_alias=_also("REDIS_URL"),
+        description="Redis that carries messages and coordinates. Not set: an embedded one starts.",
+        json_schema_extra={"allowed": "redis://…, rediss://… or unix://…", "shown": "embedded"},
+    )
+    database_url: Annotated[str | None, AfterValidator(_database_url)] = Field(
+        default=None,
+        validation_alias=_also("DATABASE_URL"),
+        description="Database of the journal. Not set: an SQLite file in the home folder.",
+        json_schema_extra={
+            "allowed": "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///PATH (a file)",
+            "shown": "SQLite in the home folder",
+        },
+    )
+    home: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default=Path(".muster"),
+        description="Folder of the embedded parts. Processes with the same home share them.",
+        json_schema_extra={"allowed": "a folder that can be written"},
+    )
+    include: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_modules), AfterValidator(_all_modules)
+    ] = Field(
+        default=(),
+        description="Your modules with agents and flows, loaded at start.",
+        json_schema_extra={"allowed": "dotted names of modules, separated by commas"},
+    )
+    lease_seconds: PositiveSeconds = Field(
+        default=10.0,
+        description="A run whose worker is silent for this long is taken over by another one.",
+        json_schema_extra={"allowed": "seconds, more than twice MUSTER_HEARTBEAT_SECONDS"},
+    )
+    heartbeat_seconds: PositiveSeconds = Field(
+        default=2.0,
+        description="How often a worker process renews the leases of all its runs.",
+        json_schema_extra={"allowed": "seconds, more than 0"},
+    )
+    reissue_seconds: PositiveSeconds = Field(
+        default=3.0,
+        description="A queued run that no worker has claimed for this long is sent again.",
+        json_schema_extra={"allowed": "seconds, more than 0"},
+    )
+    max_losses: PositiveInt = Field(
+        default=3,
+        description="A run that has lost its worker this often becomes a dead letter.",
+        json_schema_extra={"allowed": "a whole number, at least 1"},
+    )
+    concurrency: PositiveInt = Field(
+        default=200,
+        description="Runs and steps that one worker process takes at once.",
+        json_schema_extra={"allowed": "a whole number, at least 1"},
+    )
+    payload_max_bytes: PositiveInt = Field(
+        default=256 * 1024,
+        description="Largest payload of a run, as JSON.",
+        json_schema_extra={"allowed": "bytes, at least 1"},
+    )
+    envelope_max_bytes: PositiveInt = Field(
+        default=1024 * 1024,
+        description="Largest envelope that an agent may return, as JSON.",
+        json_schema_extra={"allowed": "bytes, at least 1"},
+    )
+    allow_delivery: bool = Field(
+        default=False,
+        description="Whether anything may be sent at all. A run must allow it as well.",
+        json_schema_extra={"allowed": "true or false"},
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=_also("OPENAI_API_KEY"),
+        description="Key of the model server. Neither key nor base URL: the offline model writes.",
+        json_schema_extra={"allowed": "the key as the server issued it"},
+    )
+    openai_base_url: Annotated[str | None, AfterValidator(_http_url)] = Field(
+        default=None,
+        validation_alias=_also("OPENAI_BASE_URL"),
+        description="Base URL of an OpenAI-compatible server.",
+        json_schema_extra={"allowed": "http://… or https://…", "shown": "OpenAI's own"},
+    )
+    llm_model: Annotated[str, Field(min_length=1)] = Field(
+        default="gpt-5.4-mini",
+        description="Model that agents use unless they name another.",
+        json_schema_extra={"allowed": "a model that the server offers"},
+    )
+    llm_timeout_seconds: PositiveSeconds = Field(
+        default=60.0,
+        description="Absolute limit of one model call, however slowly the answer trickles in.",
+        json_schema_extra={"allowed": "seconds, more than 0"},
+    )
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
+    ] = Field(
+        default="INFO",
+        description="Least serious line that is written.",
+        json_schema_extra={"allowed": "DEBUG, INFO, WARNING, ERROR or CRITICAL"},
+    )
+    log_format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = Field(
+        default="auto",
+        description="How lines look. auto: console on a terminal, JSON elsewhere.",
+        json_schema_extra={"allowed": "auto, console or json"},
+    )
+
+    @field_validator("heartbeat_seconds")
+    @classmethod
+    def _renews_in_time(cls, heartbeat: float, info: ValidationInfo) -> float:
+        """A lease must survive one missed heartbeat, or a short pause costs every run its worker."""
+        lease = info.data.get("lease_seconds")
+        if lease is not None and lease <= 2 * heartbeat:
+            raise ValueError(
+                f"MUSTER_LEASE_SECONDS is {lease:g} and must be more than twice "
+                f"MUSTER_HEARTBEAT_SECONDS, which is {heartbeat:g}"
+            )
+        return heartbeat
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Reads the environment and `.env`; arguments win over both.
+
+        Raises:
+            ConfigurationError: A value is wrong, or `.env` cannot be read. Names each variable.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise configuration_error(cls, error) from None
+        except (SettingsError, UnicodeDecodeError, OSError) as error:
+            raise ConfigurationError(
+                f"{ENV_FILE} cannot be read ({type(error).__name__}). "
+                "It must be a readable UTF-8 file with one NAME=value on each line."
+            ) from None
+
+    @property
+    def journal_url(self) -> str:
+        """The database of the journal, as SQLAlchemy takes it: `database_url` or the embedded file."""
+        return self.database_url or f"sqlite:///{self.home / 'journal.sqlite3'}"
+
+    def secrets(self) -> tuple[str, ...]:
+        """Values that may never leave the process: the API key, passwords inside URLs."""
+        key = self.openai_api_key.get_secret_value() if self.openai_api_key else None
+        urls = (self.redis_url, self.database_url, self.openai_base_url)
+        return tuple(s for s in (key, *map(url_password, urls)) if s)
+
+    def described(self) -> tuple[SettingRow, ...]:
+        """One row for each setting, secrets masked: what `muster config show` prints."""
+        return setting_rows(self, os.environ, Path(ENV_FILE))
+
+    @staticmethod
+    def unknown_variables() -> tuple[UnknownVariable, ...]:
+        """`MUSTER_…` variables that no setting reads, each with the nearest name that one does."""
+        return unknown_variables(Settings, os.environ, Path(ENV_FILE))
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """The usual representation, without the passwords inside URLs."""
+        return [
+            (name, mask_url(value) if isinstance(value, str) else value)
+            for name, value in super().__repr_args__()
+        ]
