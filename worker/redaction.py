@@ -1,7 +1,7 @@
 """Keeps secrets out of whatever leaves the process: logs, errors, pages, reports.
 
-A value is masked when its key is the name of a secret, when it holds a configured secret, or when it
-looks like one: a bearer token, an `sk-…` key, a password inside a URL or a connection string.
+A value is masked when its key is the name of a secret, when it holds a configured secret, or when
+it looks like one: a bearer token, an `sk-…` key, a password in a URL or a connection string.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ MASK = "***"
 
 # A shorter secret would also mask ordinary words: with the password "a" no line stays readable.
 _SHORTEST_SECRET = 6
-# Deeper than any honest log line. What lies below is replaced, so a hostile value cannot exhaust us.
+# Deeper than any honest log line: a hostile value must not exhaust the stack.
 _DEEPEST = 12
+_TOO_DEEP = "…"
 
-_SECRET_WORD = r"(?:pass(?:word|wd|phrase)|secret|token|api[-_]?key|private[-_]?key|credentials?|authorization)"
 _SECRET_KEY = re.compile(
-    r"(?:^|[-_.])(?:(?:pass(?:word|wd|phrase)?|pwd|secrets?|token|authorization|cookies?|credentials?)"
-    r"|(?:api|private|access|signing|encryption)[-_]?keys?|dsn)(?:$|[-_.])",
+    r"(?:^|[-_.])"
+    r"(?:pass(?:word|wd|phrase)?|pwd|secrets?|token|authorization|cookies?|credentials?|dsn"
+    r"|(?:api|private|access|signing|encryption)[-_]?keys?)"
+    r"(?:$|[-_.])",
     re.IGNORECASE,
 )
 _CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -33,7 +35,9 @@ _URL_PASSWORD = re.compile(
     r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s:/?#@\"']*:)[^\s/?#\"']*(?=@)", re.IGNORECASE
 )
 _NAMED_SECRET = re.compile(
-    rf"(?P<keep>\b[\w-]*{_SECRET_WORD}[\"']?\s*[=:]\s*[\"']?)(?!{re.escape(MASK)})"
+    r"(?P<keep>\b[\w-]*"
+    r"(?:pass(?:word|wd|phrase)|secret|token|(?:api|private)[-_]?key|credentials?|authorization)"
+    r"[\"']?\s*[=:]\s*[\"']?)"
     r"(?:(?:bearer|basic)\s+)?[^\s\"'&,;)}\]]+",
     re.IGNORECASE,
 )
@@ -63,26 +67,29 @@ class Redactor:
         return mask_text(masked)
 
     def _masked(self, value: Any, key: str, depth: int) -> Any:
-        if isinstance(value, str):
-            return MASK if value and is_secret_key(key) else self.text(value)
+        if isinstance(value, Mapping | list | tuple | set | frozenset):
+            return self._masked_inside(value, key, depth + 1) if depth < _DEEPEST else _TOO_DEEP
+        return self._masked_leaf(value, key)
+
+    def _masked_inside(self, value: Any, key: str, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            return {k: self._masked(v, str(k), depth) for k, v in value.items()}
+        return [self._masked(item, key, depth) for item in value]
+
+    def _masked_leaf(self, value: Any, key: str) -> Any:
         if value is None or isinstance(value, bool):
             return value
+        if is_secret_key(key):
+            return MASK if value != "" else value
         if isinstance(value, int | float):
-            # A number under "total_tokens" is a count; a number under "password" is a password.
-            return MASK if is_secret_key(key) else value
+            return value
         if isinstance(value, bytes | bytearray):
-            return self._masked(value.decode("utf-8", "backslashreplace"), key, depth)
-        if depth >= _DEEPEST:
-            return "…"
-        if isinstance(value, Mapping):
-            return {k: self._masked(v, str(k), depth + 1) for k, v in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self._masked(item, key, depth + 1) for item in value]
-        return self._masked(str(value), key, depth)
+            return self.text(value.decode("utf-8", "backslashreplace"))
+        return self.text(str(value))
 
 
 def is_secret_key(key: str) -> bool:
-    """Whether a key of this name holds a secret: `password`, `api_key`, `X-Api-Key`, `authToken`…"""
+    """Whether a key of this name holds a secret, as `api_key`, `X-Api-Key` and `authToken` do."""
     return bool(key) and _SECRET_KEY.search(_CAMEL_HUMP.sub("_", key)) is not None
 
 

@@ -1,8 +1,8 @@
 """Every setting of Muster, read once at start from the environment and `.env`.
 
 A setting is named `MUSTER_…` after its field. The environment wins over `.env`. `REDIS_URL`,
-`DATABASE_URL`, `OPENAI_API_KEY` and `OPENAI_BASE_URL` are read as well; the `MUSTER_` name goes first.
-An empty value counts as not set.
+`DATABASE_URL`, `OPENAI_API_KEY` and `OPENAI_BASE_URL` are read as well; the `MUSTER_` name goes
+first. An empty value counts as not set.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from worker.redaction import mask_url, url_password
 from worker.settings_errors import ConfigurationError, configuration_error
+from worker.settings_names import ENV_FILE
 from worker.settings_report import (
     SettingRow,
     UnknownVariable,
@@ -36,7 +37,6 @@ from worker.settings_report import (
     unknown_variables,
 )
 
-ENV_FILE = ".env"
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     @field_validator("heartbeat_seconds")
     @classmethod
     def _renews_in_time(cls, heartbeat: float, info: ValidationInfo) -> float:
-        """A lease must survive one missed heartbeat, or a short pause costs every run its worker."""
+        """A lease survives one missed heartbeat, or a short pause would cost runs their worker."""
         lease = info.data.get("lease_seconds")
         if lease is not None and lease <= 2 * heartbeat:
             raise ValueError(
@@ -250,7 +250,7 @@ class Settings(BaseSettings):
 
     @property
     def journal_url(self) -> str:
-        """The database of the journal, as SQLAlchemy takes it: `database_url` or the embedded file."""
+        """The journal's database as SQLAlchemy takes it: `database_url` or the embedded file."""
         return self.database_url or f"sqlite:///{self.home / 'journal.sqlite3'}"
 
     def secrets(self) -> tuple[str, ...]:
@@ -261,12 +261,12 @@ class Settings(BaseSettings):
 
     def described(self) -> tuple[SettingRow, ...]:
         """One row for each setting, secrets masked: what `muster config show` prints."""
-        return setting_rows(self, os.environ, Path(ENV_FILE))
+        return setting_rows(self, os.environ)
 
     @staticmethod
     def unknown_variables() -> tuple[UnknownVariable, ...]:
         """`MUSTER_…` variables that no setting reads, each with the nearest name that one does."""
-        return unknown_variables(Settings, os.environ, Path(ENV_FILE))
+        return unknown_variables(Settings, os.environ)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """The usual representation, without the passwords inside URLs."""

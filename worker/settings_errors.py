@@ -1,16 +1,15 @@
-"""Turns what is wrong with a setting into words: the variable's name, what is allowed, no secret."""
+"""Says what is wrong with a setting: its variable, what is allowed, never a secret."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from envelope.errors import Terminal
-from worker.settings_names import allowed_values, holds_secret, variable_names
+from worker.settings_names import allowed_values, env_file_values, holds_secret, variable_names
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
@@ -36,9 +35,9 @@ def _line(model: type[BaseSettings], detail: ErrorDetails) -> str:
         return str(detail["msg"])
     if "MUSTER_" in detail["msg"]:
         return str(detail["msg"]).removeprefix("Value error, ") + "."
-    name = _variable_used(variable_names(model, field), os.environ)
-    got = "has a value" if holds_secret(field) else f"is {_echo(detail['input'])}"
-    return f"{name} {got} that is not allowed. Allowed: {allowed_values(model, field)}."
+    name = _variable_used(variable_names(model, field))
+    got = "has a value that" if holds_secret(field) else f"is {_echo(detail['input'])}, which"
+    return f"{name} {got} is not allowed. Allowed: {allowed_values(model, field)}."
 
 
 def _field_of(model: type[BaseSettings], location: str) -> str | None:
@@ -49,9 +48,9 @@ def _field_of(model: type[BaseSettings], location: str) -> str | None:
     return None
 
 
-def _variable_used(names: tuple[str, ...], environment: Mapping[str, str]) -> str:
+def _variable_used(names: tuple[str, ...]) -> str:
     """The name that the value came by: whoever set only REDIS_URL looks for that one."""
-    present = {name.upper() for name, value in environment.items() if value}
+    present = {name.upper() for name, value in (env_file_values() | os.environ).items() if value}
     return next((name for name in names if name in present), names[0])
 
 

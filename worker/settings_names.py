@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
 PREFIX = "MUSTER_"
+ENV_FILE = ".env"
 # Values that are secret themselves or may hold a password. An error never repeats them.
 _SECRET_FIELDS = frozenset({"openai_api_key", "openai_base_url", "redis_url", "database_url"})
 
@@ -49,6 +52,12 @@ def plain_text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value)
+
+
+def env_file_values() -> dict[str, str | None]:
+    """What `.env` in the current folder sets; nothing without one."""
+    path = Path(ENV_FILE)
+    return dotenv_values(path, encoding="utf-8") if path.is_file() else {}
 
 
 def _extra(model: type[BaseSettings], field: str) -> dict[str, Any]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from worker.redaction import MASK, mask_url
-from worker.settings_names import PREFIX, default_shown, plain_text, variable_names
+from worker.settings_names import PREFIX, default_shown, env_file_values, plain_text, variable_names
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
@@ -45,12 +43,10 @@ class UnknownVariable:
         return f"{self.name} is set but no setting has that name.{hint}"
 
 
-def setting_rows(
-    settings: BaseSettings, environment: Mapping[str, str], env_file: Path
-) -> tuple[SettingRow, ...]:
+def setting_rows(settings: BaseSettings, environment: Mapping[str, str]) -> tuple[SettingRow, ...]:
     """A row for each field of the settings, in their order, secrets masked."""
     model = type(settings)
-    sources = {".env": _names(_read(env_file)), "environment": _names(environment)}
+    sources = {".env": _names(env_file_values()), "environment": _names(environment)}
     return tuple(
         SettingRow(
             variable=variable_names(model, field)[0],
@@ -64,11 +60,11 @@ def setting_rows(
 
 
 def unknown_variables(
-    model: type[BaseSettings], environment: Mapping[str, str], env_file: Path
+    model: type[BaseSettings], environment: Mapping[str, str]
 ) -> tuple[UnknownVariable, ...]:
     """Every `MUSTER_…` name of the environment and `.env` that no field reads, sorted."""
     known = {name for field in model.model_fields for name in variable_names(model, field)}
-    ours = {name for name in (*environment, *_read(env_file)) if name.upper().startswith(PREFIX)}
+    ours = {name for name in (*environment, *env_file_values()) if name.upper().startswith(PREFIX)}
     unknown = {
         name
         for name in ours
@@ -101,7 +97,3 @@ def _shown(value: object) -> str:
 
 def _names(values: Mapping[str, str | None]) -> frozenset[str]:
     return frozenset(name.upper() for name, value in values.items() if value)
-
-
-def _read(env_file: Path) -> dict[str, str | None]:
-    return dotenv_values(env_file) if env_file.is_file() else {}

@@ -227,7 +227,8 @@ class StepCommit:
     """What the executor of a queued step writes.
 
     Refused if the step is no longer `running` under this `attempt` and `executor`, or if its run
-    has ended. State `queued` hands the step back, for a further attempt or for a drain.
+    has ended. State `queued` hands the step back, for a further attempt or for a drain. State
+    `running` leaves the step as it is and only appends the events and the record.
     """
 
     run_id: str

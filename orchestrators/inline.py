@@ -1,0 +1,167 @@
+"""Runs a flow in this process, with no queue, no journal, no file: for tests and scripts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+from pydantic import BaseModel
+
+from agents.context import StepContext
+from agents.execution import Sleep, execute
+from envelope.envelope import MAX_BYTES, Envelope
+from envelope.errors import InvalidEnvelope, InvalidInput, NotRegistered
+from envelope.failure import Failure, StepFailed
+from envelope.ids import new_id
+from envelope.resources import Resources
+from envelope.signature import from_canonical, to_canonical
+from orchestrators.context import FlowContext, RunFacts
+from orchestrators.definition import FlowDefinition
+from orchestrators.registry import FLOWS
+from orchestrators.steps import StepCall
+
+Flow = str | Callable[[Any, Any], Awaitable[Envelope]]
+OnEvent = Callable[[str, Mapping[str, Any]], None]
+
+
+async def run_inline(
+    flow: Flow,
+    request: BaseModel | Mapping[str, Any],
+    *,
+    resources: Resources | None = None,
+    user: str | None = None,
+    thread: str | None = None,
+    tenant: str = "default",
+    tags: Mapping[str, str] | None = None,
+    allow_delivery: bool = False,
+    on_event: OnEvent | None = None,
+    sleep: Sleep = asyncio.sleep,
+) -> Envelope:
+    """Run `flow` to its end and return its envelope.
+
+    Args:
+        flow: A registered flow's name, or its function.
+        request: The payload.
+        resources: What the agents ask for with `ctx.resource`.
+        user: The user to run for.
+        thread: That user's thread.
+        tenant: Whose run it is.
+        tags: The run's tags.
+        allow_delivery: Whether effects on the outside world are allowed.
+        on_event: Told each event's name and data.
+        sleep: Waits between attempts; a test passes one that does not wait.
+
+    Raises:
+        StepFailed: A step failed for good and the flow did not catch it.
+        InvalidInput: The payload does not fit the flow's model.
+        NotRegistered: There is no such flow.
+    """
+    definition = _definition(flow)
+    payload = from_canonical(to_canonical(request, definition.model), definition.model)
+    facts = RunFacts(
+        run_id=new_id(),
+        flow=definition.name,
+        tenant=tenant,
+        user=user,
+        thread=thread,
+        tags=tags or {},
+        allow_delivery=allow_delivery,
+    )
+    log = structlog.get_logger("muster").bind(run=facts.run_id, flow=facts.flow)
+    steps = InProcessSteps(facts, resources or Resources(), log, on_event, sleep)
+    made = await definition.function(FlowContext(facts, steps, log), payload)
+    if not isinstance(made, Envelope):
+        raise InvalidEnvelope(
+            f"Flow {definition.name!r} returned {type(made).__name__}, not an Envelope."
+        )
+    return Envelope.from_json(made.to_json())
+
+
+class InProcessSteps:
+    """A `StepRunner` that executes every step at once, here, and keeps nothing."""
+
+    replaying = False
+
+    def __init__(
+        self,
+        facts: RunFacts,
+        resources: Resources,
+        log: Any,
+        on_event: OnEvent | None,
+        sleep: Sleep,
+    ) -> None:
+        self._facts = facts
+        self._resources = resources
+        self._log = log
+        self._on_event = on_event
+        self._sleep = sleep
+        self._used: set[str] = set()
+        self._free: dict[str, asyncio.Semaphore] = {}
+
+    async def run(self, call: StepCall) -> Envelope:
+        """Execute the step under its agent's concurrency."""
+        if call.slot in self._used:
+            raise InvalidInput(f"Two steps of this run have the key {call.slot!r}.")
+        self._used.add(call.slot)
+        name = call.agent.name
+        free = self._free.setdefault(name, asyncio.Semaphore(call.agent.concurrency))
+        async with free:
+            return await self._execute(call)
+
+    def value(self, slot: str, kind: str, make: Callable[[], str]) -> str:  # noqa: ARG002 - port
+        """Make the value."""
+        return make()
+
+    def emit(self, origin: str, event: str, data: Mapping[str, Any]) -> None:  # noqa: ARG002 - port
+        """Tell the caller's listener."""
+        if self._on_event:
+            self._on_event(event, data)
+
+    def abandon(self, prefix: str) -> None:
+        """Nothing is recorded, so nothing is missed."""
+
+    async def _execute(self, call: StepCall) -> Envelope:
+        try:
+            done = await execute(
+                call.agent,
+                call.request,
+                lambda attempt: self._context(call, attempt),
+                max_bytes=MAX_BYTES,
+                sleep=self._sleep,
+            )
+        except Exception as error:
+            failure = Failure.of(error, step=call.slot, agent=call.agent.name)
+            raise StepFailed(failure) from error
+        if done.envelope.error is not None and done.envelope.status == "error":
+            raise StepFailed(done.envelope.error, done.json)
+        return done.envelope
+
+    def _context(self, call: StepCall, attempt: int) -> StepContext:
+        facts = self._facts
+        return StepContext(
+            run_id=facts.run_id,
+            step=call.slot,
+            agent=call.agent.name,
+            attempt=attempt,
+            tenant=facts.tenant,
+            user=facts.user,
+            thread=facts.thread,
+            allow_delivery=facts.allow_delivery,
+            trace_id=facts.trace_id,
+            log=self._log.bind(step=call.slot, agent=call.agent.name, attempt=attempt),
+            resources=self._resources,
+            emitter=lambda event, data: self.emit("", event, data),
+        )
+
+
+def _definition(flow: Flow) -> FlowDefinition:
+    if isinstance(flow, str):
+        return FLOWS.get(flow)
+    for known in FLOWS:
+        if known.function is flow:
+            return known
+    raise NotRegistered(
+        f"{getattr(flow, '__qualname__', flow)} is not registered. Put @orchestrator(…) above it."
+    )

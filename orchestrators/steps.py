@@ -1,0 +1,49 @@
+"""What executes the steps of a flow: the engine's journal-backed runner, or the in-process one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agents.definition import AgentDefinition
+from envelope.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCall:
+    """A step that a flow asks for.
+
+    Attributes:
+        slot: Its id within the run; the same at every replay.
+        agent: The agent to run.
+        request: The validated input as canonical JSON.
+        request_sha256: Hash of that text, by which a replay recognises the step.
+        inline: Whether it runs in this process.
+    """
+
+    slot: str
+    agent: AgentDefinition
+    request: str
+    request_sha256: str
+    inline: bool
+
+
+class StepRunner(Protocol):
+    """Executes or replays what a flow asks for."""
+
+    @property
+    def replaying(self) -> bool:
+        """Whether recorded steps remain that the flow has not met again yet."""
+
+    async def run(self, call: StepCall) -> Envelope:
+        """Return the step's envelope, recorded or fresh; errors as `RunContext.call`."""
+
+    def value(self, slot: str, kind: str, make: Callable[[], str]) -> str:
+        """Return the value recorded under `slot`, or make, record and return it."""
+
+    def emit(self, origin: str, event: str, data: Mapping[str, Any]) -> None:
+        """Append an event, once per `origin`."""
+
+    def abandon(self, prefix: str) -> None:
+        """Note that steps below `prefix` were given up by the flow and need not be met again."""

@@ -1,0 +1,1 @@
+"""The run engine: claims runs, executes and replays their steps, survives the loss of workers."""

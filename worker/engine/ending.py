@@ -1,0 +1,98 @@
+"""How a run ended, decided from what its coroutine did and why it was stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+from envelope.envelope import Envelope, Status
+from envelope.errors import Cancelled, InvalidEnvelope
+from envelope.events import EventType
+from envelope.failure import Failure, trace_text
+from envelope.ports.journal import NewEvent, RunEnd, RunState
+from worker.engine.execution import RunExecution, Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What the engine commits; `end` is None where it must write nothing."""
+
+    end: RunEnd | None
+    event: NewEvent | None = None
+
+
+def released() -> Ending:
+    """Give the run back for another worker to go on with."""
+    return Ending(RunEnd(state=RunState.QUEUED), NewEvent(type=EventType.RUN_RELEASED))
+
+
+def ending_of(execution: RunExecution, task: asyncio.Task[Envelope], max_bytes: int) -> Ending:
+    """Decide how the run ended."""
+    match execution.stop_reason:
+        case Stop.FENCED:
+            return Ending(None)
+        case Stop.RELEASED:
+            return _of_task(execution, task, max_bytes) if _finished(task) else released()
+        case Stop.CANCELLED:
+            return _failed(Cancelled(execution.stop_detail or "cancelled"), RunState.CANCELLED)
+        case Stop.BROKEN if execution.error is not None:
+            return _failed(execution.error, RunState.FAILED)
+        case _:
+            return _of_task(execution, task, max_bytes)
+
+
+def _finished(task: asyncio.Task[Envelope]) -> bool:
+    return not task.cancelled() and task.exception() is None
+
+
+def _of_task(execution: RunExecution, task: asyncio.Task[Envelope], max_bytes: int) -> Ending:
+    if task.cancelled():
+        return _failed(Cancelled("The flow cancelled itself."), RunState.FAILED)
+    error = task.exception()
+    if error is not None:
+        return _failed(error, RunState.FAILED)
+    try:
+        envelope = _stamped(execution, task.result())
+        text = envelope.to_json(max_bytes=max_bytes)
+        Envelope.from_json(text, max_bytes=None)
+    except Exception as problem:  # noqa: BLE001 - whatever the flow returned, the run ends
+        return _failed(problem, RunState.FAILED)
+    if envelope.status is Status.ERROR and envelope.error is not None:
+        return _ended(RunState.FAILED, envelope.error, envelope=text)
+    return _succeeded(envelope, text)
+
+
+def _stamped(execution: RunExecution, made: object) -> Envelope:
+    """Fill in what the flow cannot know: the run and the usage of all its steps."""
+    run = execution.run
+    if not isinstance(made, Envelope):
+        raise InvalidEnvelope(
+            f"Flow {run.flow!r} returned {type(made).__name__}, not an Envelope. "
+            "Use Envelope.from_records(rows, source=…)."
+        )
+    stamp = {"run_id": run.run_id, "trace_id": run.trace_id, "usage": execution.usage}
+    return made.model_copy(update={"metadata": made.metadata.model_copy(update=stamp)})
+
+
+def _succeeded(envelope: Envelope, text: str) -> Ending:
+    data = {"status": str(envelope.status), "records": len(envelope.records)}
+    return Ending(
+        RunEnd(state=RunState.SUCCEEDED, envelope=text),
+        NewEvent(type=EventType.RUN_SUCCEEDED, data=json.dumps(data)),
+    )
+
+
+def _failed(error: BaseException, state: RunState) -> Ending:
+    return _ended(state, Failure.of(error), trace=trace_text(error))
+
+
+def _ended(
+    state: RunState, failure: Failure, *, envelope: str | None = None, trace: str | None = None
+) -> Ending:
+    kind = EventType.RUN_CANCELLED if state is RunState.CANCELLED else EventType.RUN_FAILED
+    data = {"code": failure.code, "message": failure.message, "step": failure.step}
+    return Ending(
+        RunEnd(state=state, envelope=envelope, failure=failure.model_dump_json(), trace=trace),
+        NewEvent(type=kind, data=json.dumps(data)),
+    )

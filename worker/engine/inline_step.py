@@ -1,0 +1,111 @@
+"""One step executed in the run's own process, from its start to its commit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from agents.context import StepContext
+from agents.execution import execute
+from envelope.canonical import canonical_json
+from envelope.envelope import Envelope, Status
+from envelope.failure import Failure, StepFailed
+from envelope.ports.journal import NewEvent
+from orchestrators.steps import StepCall
+from worker.engine.execution import RunExecution
+from worker.engine.parts import EngineParts
+from worker.engine.run_journal import RunJournal
+from worker.engine.step_context import step_context
+from worker.engine.writes import Outcome, Writes, retried, settled, started, started_event
+
+_NOTE_AFTER_SECONDS = 0.05
+
+
+class InlineStep:
+    """Executes `call` and commits what came of it.
+
+    That a step has started is noted by itself once it lasts, else along with its result: a quick
+    step costs one commit, and a slow one is seen while it runs.
+    """
+
+    def __init__(
+        self,
+        parts: EngineParts,
+        execution: RunExecution,
+        journal: RunJournal,
+        call: StepCall,
+        first_attempt: int,
+    ) -> None:
+        self._parts = parts
+        self._execution = execution
+        self._journal = journal
+        self._call = call
+        self._attempt = first_attempt
+        self._noted = False
+
+    async def run(self) -> Envelope:
+        """Return the step's envelope once it is committed.
+
+        Raises:
+            StepFailed: The agent failed for good, and that is committed.
+        """
+        begun = time.monotonic()
+        timer = asyncio.get_running_loop().call_later(_NOTE_AFTER_SECONDS, self._note)
+        try:
+            envelope, outcome = await self._execute(begun)
+        finally:
+            timer.cancel()
+        before = Writes() if self._noted else started_event(self._call, outcome.attempt)
+        await self._journal.commit(before + settled(self._call, self._parts.worker_id, outcome))
+        if outcome.failure is not None or envelope is None:
+            raise StepFailed(outcome.failure or _nothing(), outcome.result)
+        return envelope
+
+    async def _execute(self, begun: float) -> tuple[Envelope | None, Outcome]:
+        try:
+            done = await execute(
+                self._call.agent,
+                self._call.request,
+                self._context,
+                max_bytes=self._parts.settings.envelope_max_bytes,
+                first_attempt=self._attempt,
+                on_retry=self._retried,
+            )
+        except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is recorded
+            failure = self._failure(error)
+            return None, Outcome(self._attempt, time.monotonic() - begun, None, failure)
+        failed = done.envelope.error if done.envelope.status is Status.ERROR else None
+        outcome = Outcome(done.attempt, time.monotonic() - begun, done.json, failed)
+        return done.envelope, outcome
+
+    def _context(self, attempt: int) -> StepContext:
+        self._attempt = attempt
+        run, call = self._execution.run, self._call
+        return step_context(
+            self._parts, run, call.slot, call.agent.name, attempt, emitter=self._emit
+        )
+
+    def _emit(self, event: str, data: dict[str, Any]) -> None:
+        if not self._noted:
+            self._note()
+        new = NewEvent(type=event, step=self._call.slot, data=canonical_json(data))
+        self._journal.submit(Writes(events=(new,)))
+
+    def _retried(self, attempt: int, error: BaseException, wait: float) -> None:
+        self._attempt = attempt
+        name, slot = self._call.agent.name, self._call.slot
+        self._journal.submit(retried(slot, name, self._parts.worker_id, self._failure(error), wait))
+
+    def _note(self) -> None:
+        self._noted = True
+        self._journal.submit(started(self._call, self._attempt, self._parts.worker_id))
+
+    def _failure(self, error: BaseException) -> Failure:
+        return Failure.of(
+            error, step=self._call.slot, agent=self._call.agent.name, attempt=self._attempt
+        )
+
+
+def _nothing() -> Failure:
+    return Failure(code="TASK_EXECUTION_FAILED", message="The step has no result.")

@@ -1,0 +1,77 @@
+"""One heartbeat per process: the lease on everything that it owns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+
+from agents.registry import AGENTS
+from envelope.errors import JournalUnavailable
+from envelope.ports.journal import WorkerInfo
+from orchestrators.registry import FLOWS
+from worker.engine.engine import Engine
+
+
+class Lease:
+    """Renews the process's lease, and learns which of its runs shall be cancelled.
+
+    It beats on the loop that executes the runs: a process whose loop is stuck is as good as dead,
+    and others go on with its runs.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._now = asyncio.Event()
+
+    async def take(self) -> None:
+        """Announce this process; from now on it may own runs.
+
+        Raises:
+            JournalUnavailable: The database is away.
+        """
+        await self._beat()
+
+    async def beat_for_ever(self) -> None:
+        """Beat every `heartbeat_seconds`, or at once when `soon` was called."""
+        settings, log = self._engine.parts.settings, self._engine.parts.log
+        while True:
+            try:
+                async with asyncio.timeout(settings.heartbeat_seconds):
+                    await self._now.wait()
+            except TimeoutError:
+                pass  # the regular beat
+            self._now.clear()
+            try:
+                await self._beat()
+            except JournalUnavailable as error:
+                log.warning("lease.not_renewed", error=str(error))
+
+    def soon(self) -> None:
+        """Beat at once: somebody asked for a cancellation."""
+        self._now.set()
+
+    async def give_up(self) -> None:
+        """Forget this process, which owns nothing any more."""
+        await self._engine.parts.journal.retire(self._engine.parts.worker_id)
+
+    async def _beat(self) -> None:
+        parts = self._engine.parts
+        cancels = await parts.journal.beat(self._info(), parts.settings.lease_seconds)
+        for run_id, reason in cancels:
+            self._engine.cancel(run_id, reason)
+
+    def _info(self) -> WorkerInfo:
+        details = {
+            "runs": len(self._engine.running),
+            "steps": self._engine.steps.executing,
+            "flows": FLOWS.versions(),
+            "agents": AGENTS.names(),
+        }
+        return WorkerInfo(
+            worker_id=self._engine.parts.worker_id,
+            hostname=socket.gethostname(),
+            pid=os.getpid(),
+            details=json.dumps(details),
+        )

@@ -1,0 +1,41 @@
+"""What the engine works with in this process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+from envelope.ports.journal import Journal
+from envelope.ports.queue import Queue
+from envelope.ports.wakeup import Wakeups
+from envelope.resources import Resources
+from worker.engine.limits import ProcessLimits
+from worker.settings import Settings
+
+
+def _new_worker_id() -> str:
+    """Name this process for people (host, pid), and apart from any that had the pid before."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineParts:
+    """The engine's surroundings, made by the composition root.
+
+    Attributes:
+        worker_id: This process as the journal knows it.
+        queue: Where steps and runs are published; None runs every step inline.
+        log: The structured logger.
+    """
+
+    settings: Settings
+    journal: Journal
+    queue: Queue | None
+    wakeups: Wakeups
+    resources: Resources
+    log: Any
+    worker_id: str = field(default_factory=_new_worker_id)
+    limits: ProcessLimits = field(default_factory=ProcessLimits)

@@ -1,0 +1,140 @@
+"""Executes steps that arrive on an agent's queue, wherever their run is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from agents.context import StepContext
+from agents.execution import execute
+from agents.registry import AGENTS
+from envelope.canonical import canonical_json
+from envelope.envelope import Status
+from envelope.errors import Fenced
+from envelope.failure import Failure
+from envelope.ports.journal import Attempt, NewEvent, StepClaim, StepCommit, StepState
+from worker.engine.parts import EngineParts
+from worker.engine.persist import uninterrupted, until_written
+from worker.engine.step_context import step_context
+from worker.engine.writes import Outcome, attempt_record, retried, settled_event
+
+
+class QueuedSteps:
+    """The agent side of a queued step: claim, execute, commit, wake the run's owner."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self.executing = 0
+
+    async def execute(self, run_id: str, step: str) -> StepState | None:
+        """Execute a step to its end.
+
+        Returns the state that was committed; None when the step was not to be had (a duplicate
+        message) or was taken from this process.
+        """
+        claim = await self._parts.journal.claim_step(run_id, step, self._parts.worker_id)
+        if claim is None:
+            return None
+        self.executing += 1
+        try:
+            return await _Execution(self._parts, claim).run()
+        finally:
+            self.executing -= 1
+
+
+class _Execution:
+    """One claimed step."""
+
+    def __init__(self, parts: EngineParts, claim: StepClaim) -> None:
+        self._parts = parts
+        self._run = claim.run
+        self._step = claim.step
+        self._attempt = claim.step.attempt
+        self._pending: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> StepState | None:
+        begun = time.monotonic()
+        try:
+            outcome = await self._outcome(begun)
+        except asyncio.CancelledError:
+            # Given back: another worker takes it.
+            await uninterrupted(self._commit(StepState.QUEUED))
+            raise
+        await asyncio.gather(*self._pending)
+        event = settled_event(self._step.step, self._step.agent, outcome)
+        record = attempt_record(self._step.step, self._parts.worker_id, outcome)
+        return await self._commit(outcome.state, outcome, (event,), record)
+
+    async def _outcome(self, begun: float) -> Outcome:
+        try:
+            async with self._parts.limits.slot(AGENTS.get(self._step.agent)):
+                done = await execute(
+                    AGENTS.get(self._step.agent),
+                    self._step.input,
+                    self._context,
+                    max_bytes=self._parts.settings.envelope_max_bytes,
+                    first_attempt=self._attempt,
+                    on_retry=self._retried,
+                )
+        except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is recorded
+            return Outcome(self._attempt, time.monotonic() - begun, None, self._failure(error))
+        failed = done.envelope.error if done.envelope.status is Status.ERROR else None
+        return Outcome(done.attempt, time.monotonic() - begun, done.json, failed)
+
+    async def _commit(
+        self,
+        state: StepState,
+        outcome: Outcome | None = None,
+        events: tuple[NewEvent, ...] = (),
+        record: Attempt | None = None,
+    ) -> StepState | None:
+        """Write the outcome; a refusal means that the step is somebody else's now."""
+        step = self._step
+        commit = StepCommit(
+            run_id=step.run_id,
+            step=step.step,
+            attempt=step.attempt,
+            executor=self._parts.worker_id,
+            state=state,
+            result=outcome.result if outcome else None,
+            failure=outcome.reason if outcome else None,
+            seconds=outcome.seconds if outcome else 0.0,
+            events=events,
+            record=record,
+        )
+        journal, log = self._parts.journal, self._parts.log
+        try:
+            owner = await until_written(lambda: journal.commit_step(commit), log)
+        except Fenced:
+            log.warning("step.fenced", run=step.run_id, step=step.step)
+            return None
+        if owner:
+            self._parts.wakeups.notify(owner, f"{step.run_id} {step.step}")
+        self._parts.wakeups.notify(step.run_id, "events")
+        return state
+
+    def _context(self, attempt: int) -> StepContext:
+        self._attempt = attempt
+        return step_context(
+            self._parts, self._run, self._step.step, self._step.agent, attempt, self._emit
+        )
+
+    def _emit(self, event: str, data: dict[str, Any]) -> None:
+        """Append an event without making the agent wait for it."""
+        new = NewEvent(type=event, step=self._step.step, data=canonical_json(data))
+        task = asyncio.ensure_future(self._commit(StepState.RUNNING, events=(new,)))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    async def _retried(self, attempt: int, error: BaseException, wait: float) -> None:
+        self._attempt = attempt
+        writes = retried(
+            self._step.step, self._step.agent, self._parts.worker_id, self._failure(error), wait
+        )
+        await self._commit(StepState.RUNNING, events=writes.events, record=writes.attempts[0])
+
+    def _failure(self, error: BaseException) -> Failure:
+        return Failure.of(
+            error, step=self._step.step, agent=self._step.agent, attempt=self._attempt
+        )

@@ -1,0 +1,78 @@
+"""The engine at work in one process: lease, reconciler, wake-ups, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from worker.engine.engine import Engine
+from worker.engine.lease import Lease
+from worker.engine.parts import EngineParts
+from worker.engine.reconciler import Reconciler
+
+_RESTART_SECONDS = 1.0
+CANCEL_NOTICE = "cancel"
+
+
+class EngineService:
+    """Starts an engine and what keeps it alive; all of it on one event loop.
+
+    Example:
+        >>> service = EngineService(parts)
+        >>> await service.start()
+        >>> await service.engine.execute(run_id)
+        >>> await service.stop()
+    """
+
+    def __init__(self, parts: EngineParts) -> None:
+        self.parts = parts
+        self.engine = Engine(parts)
+        self.lease = Lease(self.engine)
+        self.reconciler = Reconciler(self.engine)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Take the lease, then begin to renew it, to reconcile and to listen.
+
+        Raises:
+            JournalUnavailable: The database is away.
+        """
+        await self.lease.take()
+        works = {
+            "lease": self.lease.beat_for_ever,
+            "reconciler": self.reconciler.work_for_ever,
+            "waiting": self.engine.waiting.deliver_for_ever,
+            "wakeups": self._listen_for_ever,
+        }
+        self._tasks = [
+            asyncio.create_task(self._supervised(name, work), name=f"muster-{name}")
+            for name, work in works.items()
+        ]
+
+    async def stop(self) -> None:
+        """Give every run back, then let the lease go."""
+        await self.engine.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.lease.give_up()
+
+    async def _listen_for_ever(self) -> None:
+        waiting = self.engine.waiting
+        async for notice in self.parts.wakeups.listen(self.parts.worker_id):
+            run_id, _, step = notice.partition(" ")
+            if not notice:
+                waiting.told_nothing()
+            elif notice == CANCEL_NOTICE:
+                self.lease.soon()
+            else:
+                waiting.told(run_id, step)
+
+    async def _supervised(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a part for ever: a defect or outage in one round must not end the worker's life."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                self.parts.log.exception("engine.part_failed", part=name)
+            await asyncio.sleep(_RESTART_SECONDS)

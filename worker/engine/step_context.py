@@ -1,0 +1,35 @@
+"""Makes the context that an agent sees from a run's row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agents.context import StepContext
+from envelope.ports.journal import Run
+from worker.engine.parts import EngineParts
+
+Emitter = Callable[[str, dict[str, Any]], None]
+
+
+def step_context(
+    parts: EngineParts, run: Run, step: str, agent: str, attempt: int, emitter: Emitter
+) -> StepContext:
+    """Return the context of one attempt."""
+    log = parts.log.bind(
+        run=run.run_id, flow=run.flow, step=step, agent=agent, attempt=attempt, trace=run.trace_id
+    )
+    return StepContext(
+        run_id=run.run_id,
+        step=step,
+        agent=agent,
+        attempt=attempt,
+        tenant=run.tenant,
+        user=run.user,
+        thread=run.thread,
+        allow_delivery=run.allow_delivery,
+        trace_id=run.trace_id,
+        log=log,
+        resources=parts.resources,
+        emitter=emitter,
+    )

@@ -1,0 +1,141 @@
+"""The queued steps that runs of this process wait for.
+
+A wake-up tells at once that a step is settled. Wake-ups and messages may be lost, executors may
+die: one look for all waiting steps together, every second, finds that out and mends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from envelope.errors import QueueUnavailable
+from envelope.ports.journal import SETTLED_STATES, Hint, Step, StepState
+from envelope.ports.queue import topic
+from worker.engine.parts import EngineParts
+
+LOOK_SECONDS = 1.0
+_LONGEST_BACKOFF = 6
+
+
+@dataclass(slots=True, eq=False)
+class Expected:
+    """A step that somebody here waits for."""
+
+    hint: Hint
+    step: asyncio.Future[Step]
+    sends: int = 0
+    sent_at: float = field(default_factory=time.monotonic)
+
+
+class WaitingSteps:
+    """All of them, by run and step."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._expected: dict[tuple[str, str], Expected] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._outbox: list[Hint] = []
+        self._work = asyncio.Event()
+
+    @contextmanager
+    def expect(self, hint: Hint) -> Iterator[Expected]:
+        """Wait for a step: `await expected.step` gives it once it is settled."""
+        expected = Expected(hint, asyncio.get_running_loop().create_future())
+        name = _name(hint)
+        self._expected[name] = expected
+        try:
+            yield expected
+        finally:
+            self._expected.pop(name, None)
+            expected.step.cancel()
+
+    def publish(self, hint: Hint) -> None:
+        """Send a step's message with the next batch."""
+        self._outbox.append(hint)
+        self._work.set()
+
+    def told(self, run_id: str, step: str) -> None:
+        """Take a wake-up: the step may be settled."""
+        if (run_id, step) in self._expected:
+            self._told.add((run_id, step))
+            self._work.set()
+
+    def told_nothing(self) -> None:
+        """Take the news that wake-ups may have been missed: look at every step."""
+        self._told.update(self._expected)
+        self._work.set()
+
+    async def deliver_for_ever(self) -> None:
+        """Send messages and fetch settled steps as they come, many at a time."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            hints, self._outbox = self._outbox, []
+            told, self._told = self._told, set()
+            await self._send(hints)
+            if told:
+                self._resolve(await self._parts.journal.settled_steps(list(told)))
+
+    async def look(self) -> None:
+        """Find what was missed: settled steps, dead executors, lost messages."""
+        if not self._expected:
+            return
+        names = list(self._expected)
+        self._resolve(await self._parts.journal.settled_steps(names))
+        names = [name for name in names if name in self._expected]
+        rescued = await self._parts.journal.rescue_steps(names, self._parts.settings.max_losses)
+        self._resolve(rescued)
+        again = [_name_of(step) for step in rescued if step.state is StepState.QUEUED]
+        await self._send([self._expected[name].hint for name in again if name in self._expected])
+        await self._resend()
+
+    async def _resend(self) -> None:
+        """Send again what nobody took while its queue is empty: the message was lost."""
+        queue = self._parts.queue
+        late = [known for known in self._expected.values() if self._is_late(known)]
+        if not late or queue is None:
+            return
+        try:
+            depth = await queue.depth(sorted({topic(known.hint) for known in late}))
+        except QueueUnavailable:
+            return  # the next look tries again
+        lost = [known.hint for known in late if not depth.get(topic(known.hint))]
+        await self._send(lost)
+
+    def _is_late(self, known: Expected) -> bool:
+        grace = self._parts.settings.reissue_seconds
+        patience = grace * 2.0 ** min(known.sends, _LONGEST_BACKOFF)
+        return time.monotonic() - known.sent_at > patience
+
+    async def _send(self, hints: Sequence[Hint]) -> None:
+        queue = self._parts.queue
+        if not hints or queue is None:
+            return
+        try:
+            await queue.enqueue(hints)
+        except QueueUnavailable as error:
+            self._parts.log.warning("queue.away", error=str(error), steps=len(hints))
+            return  # they stay late; the look sends them when the queue is back
+        for hint in hints:
+            known = self._expected.get(_name(hint))
+            if known is not None:
+                known.sends += 1
+                known.sent_at = time.monotonic()
+
+    def _resolve(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            known = self._expected.get(_name_of(step))
+            if known and step.state in SETTLED_STATES and not known.step.done():
+                known.step.set_result(step)
+
+
+def _name(hint: Hint) -> tuple[str, str]:
+    return hint.run_id, hint.step or ""
+
+
+def _name_of(step: Step) -> tuple[str, str]:
+    return step.run_id, step.step

@@ -1,0 +1,128 @@
+"""Applies a batch of operations inside one transaction: load, decide, write, read the answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from envelope.errors import MusterError
+from envelope.ports.journal import Claim, StepClaim
+from worker.journal.book import Book, Needs
+from worker.journal.load import load_book
+from worker.journal.operations import (
+    ClaimAnswer,
+    Operation,
+    RunAnswer,
+    StepClaimAnswer,
+    StepsAnswer,
+)
+from worker.journal.reading import read_origins, read_runs, read_steps, read_steps_of
+from worker.journal.writes import write_changes
+
+
+class Statement(ABC):
+    """An operation that no rule decides: it runs its own SQL inside the batch's transaction."""
+
+    @abstractmethod
+    def execute(self, connection: Connection) -> Any:
+        """Run, and return the caller's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an operation: a value, or the error that its caller gets."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+Work = Operation | Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The outcomes of a batch, valid once its transaction is committed."""
+
+    outcomes: Sequence[Outcome]
+    transaction: str | None
+
+
+def apply_batch(connection: Connection, batch: Sequence[Work]) -> Applied:
+    """Apply the operations in order; one that is refused leaves its neighbours alone."""
+    needs = Needs()
+    for work in batch:
+        if not isinstance(work, Statement):
+            work.need(needs)
+    book, transaction = load_book(connection, needs)
+    decided = [_decide(work, book) for work in batch]
+    write_changes(connection, book.drain())
+    return Applied(_answer(connection, batch, decided), transaction)
+
+
+def _decide(work: Work, book: Book) -> Outcome:
+    if isinstance(work, Statement):
+        return Outcome()
+    try:
+        return Outcome(work.apply(book))
+    except MusterError as refusal:
+        return Outcome(error=refusal)
+
+
+def _answer(
+    connection: Connection, batch: Sequence[Work], decided: Sequence[Outcome]
+) -> Sequence[Outcome]:
+    """Run the statements and put whole rows in place of the answers that name them."""
+    answers = _Answers(connection, [outcome.value for outcome in decided])
+    return [
+        Outcome(work.execute(connection))
+        if isinstance(work, Statement)
+        else answers.complete(outcome)
+        for work, outcome in zip(batch, decided, strict=True)
+    ]
+
+
+class _Answers:
+    """The rows that the answers of a batch name, read in one statement per table."""
+
+    def __init__(self, connection: Connection, values: Sequence[Any]) -> None:
+        claims = {v.run_id for v in values if isinstance(v, ClaimAnswer)}
+        step_claims = [v for v in values if isinstance(v, StepClaimAnswer)]
+        whole = {v.run_id for v in values if isinstance(v, RunAnswer | StepClaimAnswer)}
+        names = {(v.run_id, v.step) for v in step_claims}
+        names.update(name for v in values if isinstance(v, StepsAnswer) for name in v.names)
+        self._runs = read_runs(connection, claims | whole)
+        self._steps = read_steps(connection, names)
+        self._steps_of = read_steps_of(connection, claims)
+        self._origins = read_origins(connection, claims)
+
+    def complete(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with what the caller gets for the rule's answer."""
+        match outcome.value:
+            case RunAnswer(run_id):
+                return Outcome(self._runs.get(run_id))
+            case ClaimAnswer() as answer:
+                return Outcome(self._claim(answer))
+            case StepClaimAnswer() as answer:
+                return Outcome(self._step_claim(answer))
+            case StepsAnswer(names):
+                return Outcome([self._steps[name] for name in names])
+            case _:
+                return outcome
+
+    def _claim(self, answer: ClaimAnswer) -> Claim:
+        return Claim(
+            run=replace(self._runs[answer.run_id], epoch=answer.epoch, owner=answer.owner),
+            steps=self._steps_of.get(answer.run_id, []),
+            origins=self._origins.get(answer.run_id, frozenset()),
+        )
+
+    def _step_claim(self, answer: StepClaimAnswer) -> StepClaim:
+        step = self._steps[answer.run_id, answer.step]
+        return StepClaim(
+            run=self._runs[answer.run_id],
+            step=replace(step, attempt=answer.attempt, executor=answer.executor),
+        )

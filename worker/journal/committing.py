@@ -1,0 +1,132 @@
+"""What a run's owner writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from envelope.errors import Fenced, InvalidInput
+from envelope.events import TERMINAL_EVENTS
+from envelope.ports.journal import (
+    TERMINAL_STATES,
+    Commit,
+    NewEvent,
+    RunEnd,
+    RunState,
+    StepWrite,
+)
+from worker.journal.book import Book, Needs
+from worker.journal.rows import RunRow, StepRow, written_step
+
+_TERMINAL_NAMES = frozenset(event.value for event in TERMINAL_EVENTS)
+_AGENT = "agent"
+
+
+@dataclass(slots=True)
+class WriteRun:
+    """Write all of a commit, or nothing when its epoch is stale."""
+
+    commit: Commit
+
+    def need(self, needs: Needs) -> None:
+        """Name the run, its steps and the origins of its events."""
+        run_id = self.commit.run_id
+        needs.runs.add(run_id)
+        for step in self.commit.steps:
+            needs.steps.add((run_id, step.step))
+        for event in self.commit.events:
+            if event.origin is not None:
+                needs.origins.add((run_id, event.origin))
+
+    def apply(self, book: Book) -> int:
+        """Return the number of the run's last event."""
+        commit = self.commit
+        run = book.runs.get(commit.run_id)
+        _check_fence(commit, run)
+        assert run is not None  # noqa: S101 - the fence refuses an unknown run
+        for write in commit.steps:
+            _write_step(book, run, write)
+        book.record(run, commit.attempts)
+        book.append(run, commit.events)
+        if commit.end is not None:
+            _end(book, run, commit.end)
+        return run.events
+
+
+def check_commit(commit: Commit) -> Commit:
+    """Return the commit if its end and its events agree.
+
+    Raises:
+        InvalidInput: A run would end without its one terminal event, or have one too early.
+    """
+    check_no_terminal_event(commit.run_id, commit.events[:-1] if commit.end else commit.events)
+    if commit.end is None:
+        return commit
+    if commit.end.state is RunState.RUNNING:
+        raise InvalidInput(f"Run {commit.run_id}: a commit cannot end a run as 'running'.")
+    last = commit.events[-1] if commit.events else None
+    if commit.end.state not in TERMINAL_STATES:
+        check_no_terminal_event(commit.run_id, commit.events)
+    elif last is None or last.type != f"run.{commit.end.state.value}" or last.origin is not None:
+        raise InvalidInput(
+            f"Run {commit.run_id}: a commit that ends the run as {commit.end.state.value!r} must "
+            f"carry 'run.{commit.end.state.value}' without an origin as its last event."
+        )
+    return commit
+
+
+def check_no_terminal_event(run_id: str, events: Sequence[NewEvent]) -> None:
+    """Refuse events that would end the run's log before the run ends.
+
+    Raises:
+        InvalidInput: One of the events is terminal.
+    """
+    for event in events:
+        if event.type in _TERMINAL_NAMES:
+            raise InvalidInput(
+                f"Run {run_id}: event {event.type!r} ends a run and stands only at its very end."
+            )
+
+
+def settle(run: RunRow, step: StepRow) -> None:
+    """Count a step that has its outcome: the run made progress, so its losses start anew."""
+    if step.kind == _AGENT:
+        run.steps_done += 1
+        run.losses = 0
+
+
+def _check_fence(commit: Commit, run: RunRow | None) -> None:
+    if run is None:
+        raise Fenced(f"Run {commit.run_id} is not in the journal; nothing was written.")
+    if run.state is not RunState.RUNNING:
+        raise Fenced(f"Run {run.run_id} is {run.state.value}; nothing was written.")
+    if run.epoch != commit.epoch:
+        raise Fenced(
+            f"Run {run.run_id} is at epoch {run.epoch}, the write carries {commit.epoch}; "
+            "another process owns the run and nothing was written."
+        )
+
+
+def _write_step(book: Book, run: RunRow, write: StepWrite) -> None:
+    before = book.steps.get((run.run_id, write.step))
+    if before is not None and before.settled:
+        return  # a committed result is never replaced: the executor was faster than the owner
+    if before is None:
+        run.positions += 1
+    step = written_step(run.run_id, write, before, run.positions, book.now)
+    if step.settled:
+        settle(run, step)
+    book.write_step(step)
+
+
+def _end(book: Book, run: RunRow, end: RunEnd) -> None:
+    run.state = end.state
+    run.owner = None
+    if end.state is RunState.QUEUED:
+        run.sent_at = None
+    elif end.state in TERMINAL_STATES:
+        run.finished_at = book.now
+        run.envelope = end.envelope
+        run.failure = end.failure
+        run.trace = end.trace
+    book.touch(run)

@@ -1,0 +1,94 @@
+"""Engines for the journal: one connection that writes, a few that read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import QueuePool
+
+READERS = 3
+
+_SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA journal_size_limit = 67108864",
+)
+_SQLITE_BUSY_SECONDS = 2.0
+
+# A process that is stopped in the middle of a transaction must not hold its locks for ever, and
+# a commit that was reported must be on disk whatever the server's default is.
+_POSTGRES_SESSION = """
+SELECT set_config('lock_timeout', '5s', false),
+       set_config('idle_in_transaction_session_timeout', '15s', false),
+       set_config('synchronous_commit',
+           CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+           ELSE current_setting('synchronous_commit') END, false)
+"""
+_POSTGRES_CONNECT = {
+    "connect_timeout": 5,
+    "application_name": "muster-journal",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+def writer_engine(url: URL) -> Engine:
+    """Return an engine with one connection whose transactions take the write lock at once."""
+    engine = _engine(url, connections=1)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def reader_engine(url: URL) -> Engine:
+    """Return an engine whose connections read one statement at a time, without a transaction."""
+    engine = _engine(url, connections=READERS)
+    return engine if engine.dialect.name == "sqlite" else _autocommit(engine)
+
+
+def _engine(url: URL, connections: int) -> Engine:
+    sqlite = url.get_backend_name() == "sqlite"
+    engine = create_engine(
+        url,
+        connect_args={"timeout": _SQLITE_BUSY_SECONDS, "check_same_thread": False}
+        if sqlite
+        else _postgres_arguments(url),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+    )
+    event.listen(engine, "connect", _prepare_sqlite if sqlite else _prepare_postgres)
+    return engine
+
+
+def _autocommit(engine: Engine) -> Engine:
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _postgres_arguments(url: URL) -> Mapping[str, Any]:
+    """What the URL says itself goes before what we would say."""
+    return {name: value for name, value in _POSTGRES_CONNECT.items() if name not in url.query}
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # no BEGIN but ours
+    for pragma in _SQLITE_PRAGMAS:
+        connection.execute(pragma)
+
+
+def _prepare_postgres(connection: Any, _record: Any) -> None:
+    before = connection.autocommit
+    connection.autocommit = True
+    connection.execute(_POSTGRES_SESSION)
+    connection.autocommit = before
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

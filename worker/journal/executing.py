@@ -1,0 +1,129 @@
+"""What the executor of a queued step takes and writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envelope.errors import Fenced
+from envelope.events import EventType
+from envelope.ports.journal import StepCommit, StepState
+from worker.journal.book import Book, Needs
+from worker.journal.committing import check_no_terminal_event, settle
+from worker.journal.operations import StepClaimAnswer
+from worker.journal.rows import RunRow, StepRow
+
+
+@dataclass(slots=True)
+class TakeStep:
+    """Make `executor` the one that executes a queued step, whoever owns the run."""
+
+    run_id: str
+    step: str
+    executor: str
+
+    def need(self, needs: Needs) -> None:
+        """Name the run and the step."""
+        needs.runs.add(self.run_id)
+        needs.steps.add((self.run_id, self.step))
+
+    def apply(self, book: Book) -> StepClaimAnswer | None:
+        """Take the step for a further attempt; None when it is not to be taken."""
+        run = book.runs.get(self.run_id)
+        step = book.steps.get((self.run_id, self.step))
+        if run is None or run.ended or step is None or step.state is not StepState.QUEUED:
+            return None
+        step.state = StepState.RUNNING
+        step.attempt += 1
+        step.executor = self.executor
+        step.started_at = book.now
+        step.failure = None
+        book.move_step(step)
+        book.tell(
+            run,
+            EventType.STEP_STARTED,
+            step=step.step,
+            agent=step.agent,
+            attempt=step.attempt,
+            executor=self.executor,
+        )
+        return StepClaimAnswer(self.run_id, self.step, step.attempt, self.executor)
+
+
+@dataclass(slots=True)
+class WriteStep:
+    """Write a queued step's outcome, unless the step was taken from its executor."""
+
+    commit: StepCommit
+
+    def need(self, needs: Needs) -> None:
+        """Name the run, the step and the origins of the events."""
+        run_id = self.commit.run_id
+        needs.runs.add(run_id)
+        needs.steps.add((run_id, self.commit.step))
+        for event in self.commit.events:
+            if event.origin is not None:
+                needs.origins.add((run_id, event.origin))
+
+    def apply(self, book: Book) -> str | None:
+        """Return the run's owner, who waits for the step."""
+        commit = self.commit
+        run = book.runs.get(commit.run_id)
+        step = book.steps.get((commit.run_id, commit.step))
+        run, step = _check_fence(commit, run, step)
+        if commit.state is not StepState.RUNNING:
+            _move(book, run, step, commit)
+        if commit.record is not None:
+            book.record(run, [commit.record])
+        book.append(run, commit.events)
+        return run.owner
+
+
+def check_step_commit(commit: StepCommit) -> StepCommit:
+    """Return the commit if it is one that an executor may write.
+
+    Raises:
+        InvalidInput: It carries a terminal event.
+    """
+    check_no_terminal_event(commit.run_id, commit.events)
+    return commit
+
+
+def _move(book: Book, run: RunRow, step: StepRow, commit: StepCommit) -> None:
+    step.state = commit.state
+    step.result = commit.result
+    step.failure = commit.failure
+    if step.settled:
+        step.finished_at = book.now
+        settle(run, step)
+    else:
+        put_back(step, book.now)
+    book.move_step(step)
+
+
+def put_back(step: StepRow, now: float) -> None:
+    """Queue a step again: nobody executes it, and its message is to be sent from `now` on."""
+    step.state = StepState.QUEUED
+    step.executor = None
+    step.started_at = None
+    step.sent_at = now
+
+
+def _check_fence(
+    commit: StepCommit, run: RunRow | None, step: StepRow | None
+) -> tuple[RunRow, StepRow]:
+    if run is None or step is None:
+        raise Fenced(
+            f"Step {commit.step!r} of run {commit.run_id} is not in the journal; "
+            "nothing was written."
+        )
+    if run.ended:
+        raise Fenced(f"Run {run.run_id} is {run.state.value}; nothing was written.")
+    if step.state is not StepState.RUNNING or not (
+        step.attempt == commit.attempt and step.executor == commit.executor
+    ):
+        raise Fenced(
+            f"Step {step.step!r} of run {run.run_id} is {step.state.value} under attempt "
+            f"{step.attempt} of {step.executor}; attempt {commit.attempt} of {commit.executor} "
+            "was taken away and nothing was written."
+        )
+    return run, step

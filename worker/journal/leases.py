@@ -1,0 +1,106 @@
+"""Workers' leases, in SQL: renew, forget, purge, list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
+
+from envelope.ports.journal import WorkerInfo, WorkerRow
+from worker.journal.apply import Statement
+from worker.journal.clock import db_now
+from worker.journal.losing import PURGE_AFTER
+from worker.journal.tables import runs, workers
+
+_RENEW = (
+    update(workers)
+    .where(workers.c.worker_id == bindparam("at_worker"))
+    .values(
+        hostname=bindparam("hostname"),
+        pid=bindparam("pid"),
+        details=bindparam("details"),
+        expires_at=db_now() + bindparam("lease_seconds"),
+    )
+)
+_ANNOUNCE = insert(workers).values(
+    worker_id=bindparam("at_worker"),
+    hostname=bindparam("hostname"),
+    pid=bindparam("pid"),
+    details=bindparam("details"),
+    started_at=db_now(),
+    expires_at=db_now() + bindparam("lease_seconds"),
+)
+# The literal lets the planner see that the partial index on running runs answers this.
+_TO_CANCEL = (
+    select(runs.c.run_id, runs.c.cancel_reason)
+    .where(runs.c.owner == bindparam("worker_id"))
+    .where(runs.c.state == literal_column("'running'"))
+    .where(runs.c.cancel_reason.is_not(None))
+    .order_by(runs.c.run_id)
+)
+_FORGET = delete(workers).where(workers.c.worker_id == bindparam("worker_id"))
+_EXPIRED = workers.c.expires_at < db_now() - PURGE_AFTER
+_PURGE = delete(workers).where(_EXPIRED)
+_ANY_EXPIRED = select(func.count()).select_from(workers).where(_EXPIRED)
+_LIST = select(
+    workers.c.worker_id,
+    workers.c.hostname,
+    workers.c.pid,
+    workers.c.details,
+    workers.c.started_at,
+    (workers.c.expires_at - db_now()).label("expires_in"),
+).order_by(workers.c.worker_id)
+
+
+@dataclass(slots=True)
+class Beat(Statement):
+    """Renew a lease and read which of the worker's runs shall be cancelled."""
+
+    worker: WorkerInfo
+    lease_seconds: float
+
+    def execute(self, connection: Connection) -> Sequence[tuple[str, str]]:
+        """Return the runs (id, reason) that shall be cancelled."""
+        values = {
+            "at_worker": self.worker.worker_id,
+            "hostname": self.worker.hostname,
+            "pid": self.worker.pid,
+            "details": self.worker.details,
+            "lease_seconds": self.lease_seconds,
+        }
+        if connection.execute(_RENEW, values).rowcount == 0:
+            connection.execute(_ANNOUNCE, values)
+        rows = connection.execute(_TO_CANCEL, {"worker_id": self.worker.worker_id})
+        return [(run_id, reason) for run_id, reason in rows]
+
+
+@dataclass(slots=True)
+class Retire(Statement):
+    """Forget a worker."""
+
+    worker_id: str
+
+    def execute(self, connection: Connection) -> None:
+        """Delete the worker's row."""
+        connection.execute(_FORGET, {"worker_id": self.worker_id})
+
+
+@dataclass(slots=True)
+class PurgeWorkers(Statement):
+    """Forget the workers whose lease lapsed long ago."""
+
+    def execute(self, connection: Connection) -> Any:
+        """Delete their rows."""
+        connection.execute(_PURGE)
+
+
+def has_expired(connection: Connection) -> bool:
+    """Whether there is a worker to be purged."""
+    return bool(connection.scalar(_ANY_EXPIRED))
+
+
+def read_workers(connection: Connection) -> Sequence[WorkerRow]:
+    """Return the workers, living and lapsed."""
+    return [WorkerRow(**row) for row in connection.execute(_LIST).mappings()]

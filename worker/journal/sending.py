@@ -1,0 +1,81 @@
+"""Which runs need a message, and the note that one went out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from envelope.ports.journal import Hint, RunState
+from worker.journal.book import Book, Needs
+from worker.journal.rows import RunRow
+
+BACKOFF_CAP = 6
+"""The wait for a message doubles with every send, up to this many times."""
+
+BUSY_FACTOR = 10
+"""How much longer to wait while the topic has messages: ours may well be among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """When a run's message counts as missing; `topics_empty` names queues `runs.<flow>`."""
+
+    topics_empty: frozenset[str]
+    grace: float
+
+    @property
+    def flows_empty(self) -> list[str]:
+        """The flows whose topic is empty."""
+        return sorted(t.removeprefix("runs.") for t in self.topics_empty if t.startswith("runs."))
+
+    def applies(self, run: RunRow, now: float) -> bool:
+        """Whether the run is due and its message missing."""
+        if run.state is not RunState.QUEUED or run.available_at > now:
+            return False
+        return run.sent_at is None or run.sent_at <= now - self._patience(run)
+
+    def _patience(self, run: RunRow) -> float:
+        patience: float = self.grace * 2 ** min(run.sends, BACKOFF_CAP)
+        return patience if f"runs.{run.flow}" in self.topics_empty else patience * BUSY_FACTOR
+
+
+@dataclass(slots=True)
+class SendMissing:
+    """Mark those of the runs as sent whose message still is missing; another may be faster."""
+
+    run_ids: Sequence[str]
+    missing: Missing
+
+    def need(self, needs: Needs) -> None:
+        """Name the runs."""
+        needs.runs.update(self.run_ids)
+
+    def apply(self, book: Book) -> Sequence[Hint]:
+        """Return a hint for each run marked, in the order given."""
+        rows = (book.runs.get(run_id) for run_id in self.run_ids)
+        due = [row for row in rows if row is not None and self.missing.applies(row, book.now)]
+        _mark(book, due)
+        return [row.hint for row in due]
+
+
+@dataclass(slots=True)
+class MarkSent:
+    """Note that messages went out. A run that ended meanwhile needs no note."""
+
+    run_ids: Sequence[str]
+
+    def need(self, needs: Needs) -> None:
+        """Name the runs."""
+        needs.runs.update(self.run_ids)
+
+    def apply(self, book: Book) -> None:
+        """Count a send for each run."""
+        rows = (book.runs.get(run_id) for run_id in self.run_ids)
+        _mark(book, [row for row in rows if row is not None and not row.ended])
+
+
+def _mark(book: Book, runs: Iterable[RunRow]) -> None:
+    for run in runs:
+        run.sends += 1
+        run.sent_at = book.now
+        book.touch(run)

@@ -1,0 +1,273 @@
+"""The journal in SQL: SQLite for one machine, Postgres for many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from envelope.errors import JournalUnavailable
+from envelope.ports.journal import (
+    Accepted,
+    Attempt,
+    Claim,
+    Commit,
+    Event,
+    Hint,
+    NewRun,
+    QuarantinedMessage,
+    Rescue,
+    Run,
+    RunFilter,
+    Step,
+    StepClaim,
+    StepCommit,
+    WorkerInfo,
+    WorkerRow,
+)
+from worker.journal.accepting import Accept
+from worker.journal.apply import Work
+from worker.journal.cancelling import CancelRun
+from worker.journal.checking import (
+    checked_commit,
+    checked_message,
+    checked_run,
+    checked_step_commit,
+    checked_text,
+    checked_worker,
+)
+from worker.journal.claiming import TakeRun
+from worker.journal.committing import WriteRun
+from worker.journal.connect import reader_engine, writer_engine
+from worker.journal.executing import TakeStep, WriteStep
+from worker.journal.leases import Beat, PurgeWorkers, Retire, has_expired, read_workers
+from worker.journal.listing import read_counts, read_lost, read_newest, read_unsent
+from worker.journal.losing import BlameRun, RescueRuns, RescueSteps
+from worker.journal.quarantined import Keep, read_quarantined
+from worker.journal.reader import Reader
+from worker.journal.reading import (
+    read_attempts,
+    read_events,
+    read_runs,
+    read_settled,
+    read_steps_of,
+)
+from worker.journal.schema import upgrade
+from worker.journal.sending import MarkSent, Missing, SendMissing
+from worker.journal.store import Store
+from worker.journal.trouble import DATABASE_ERRORS, refused, unavailable
+from worker.journal.urls import database_url
+from worker.journal.writer import Writer
+
+PATIENCE = 10.0
+_CHUNK = 500
+
+
+class SqlJournal:
+    """The durable journal. One writing thread commits for all runs of the process at once.
+
+    Open one per process: a journal that was opened before a fork refuses to write in the child.
+    Usable from several threads and event loops.
+
+    Args:
+        url: `postgresql://user:password@host/name` or `sqlite:///path/to/file.db`.
+        patience: Seconds for which a write or read is tried again while the database is away.
+
+    Raises:
+        InvalidInput: The URL names no database that a journal can live in.
+
+    Example:
+        journal = SqlJournal("sqlite:///muster.db")
+        await journal.open()
+        accepted = await journal.accept(new_run)
+        await journal.close()
+    """
+
+    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+        self._url = database_url(url)
+        self._patience = patience
+        self._parts: tuple[Writer, Reader] | None = None
+        self._engines = (writer_engine(self._url), reader_engine(self._url))
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date; a second call changes nothing.
+
+        Raises:
+            JournalUnavailable: The database does not answer, or its schema is newer than the code.
+        """
+        if self._parts is None:
+            await asyncio.to_thread(self._open)
+
+    async def close(self) -> None:
+        """Write what was submitted, then let go of everything."""
+        if self._parts is not None:
+            writer, reader = self._parts
+            await asyncio.to_thread(writer.close)
+            await asyncio.to_thread(reader.close)
+            self._parts = None
+        for engine in self._engines:
+            engine.dispose()
+
+    async def accept(self, new: NewRun) -> Accepted:
+        """Commit a run, or return the one that its tenant, flow and key already name."""
+        return cast("Accepted", await self._write(Accept(checked_run(new))))
+
+    async def claim(self, run_id: str, worker_id: str) -> Claim | None:
+        """Take a queued run, or a running one whose owner's lease lapsed."""
+        checked_text("Claim", run_id, worker_id)
+        return cast("Claim | None", await self._write(TakeRun(run_id, worker_id)))
+
+    async def commit(self, commit: Commit) -> int:
+        """Write durably and return the number of the run's last event."""
+        return cast("int", await self._write(WriteRun(checked_commit(commit))))
+
+    def submit(self, commit: Commit) -> None:
+        """Write with the next batch, in order, without waiting. A fenced write is only logged."""
+        self._writer.submit(WriteRun(checked_commit(commit)))
+
+    async def claim_step(self, run_id: str, step: str, executor: str) -> StepClaim | None:
+        """Take a queued step."""
+        checked_text("Step claim", run_id, step, executor)
+        return cast("StepClaim | None", await self._write(TakeStep(run_id, step, executor)))
+
+    async def commit_step(self, commit: StepCommit) -> str | None:
+        """Write a queued step's outcome; return the run's owner."""
+        return cast("str | None", await self._write(WriteStep(checked_step_commit(commit))))
+
+    async def settled_steps(self, steps: Sequence[tuple[str, str]]) -> Sequence[Step]:
+        """Of the steps named, return those that are settled."""
+        names = list(dict.fromkeys(steps))
+        found = await self._reader.read(partial(read_settled, names=names))
+        return [found[name] for name in names if name in found]
+
+    async def rescue_steps(
+        self, steps: Sequence[tuple[str, str]], max_losses: int
+    ) -> Sequence[Step]:
+        """Put the steps whose executor's lease lapsed back to `queued`, or fail them."""
+        return cast("Sequence[Step]", await self._write(RescueSteps(list(steps), max_losses)))
+
+    async def unsent(
+        self, topics_empty: frozenset[str], grace: float, limit: int
+    ) -> Sequence[Hint]:
+        """Return due runs whose message is missing, never-sent ones first, and mark them sent."""
+        missing = Missing(topics_empty, grace)
+        found = await self._reader.read(partial(read_unsent, missing=missing, limit=max(0, limit)))
+        hints: list[Hint] = []
+        for run_ids in _chunks(found):
+            hints.extend(await self._write(SendMissing(run_ids, missing)))
+        return hints
+
+    async def mark_sent(self, run_ids: Sequence[str]) -> None:
+        """Note that messages went out for these runs."""
+        for chunk in _chunks(run_ids):
+            await self._write(MarkSent(chunk))
+
+    async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Sequence[tuple[str, str]]:
+        """Renew this process's lease; return its runs that shall be cancelled."""
+        beat = Beat(checked_worker(worker), lease_seconds)
+        return cast("Sequence[tuple[str, str]]", await self._write(beat))
+
+    async def retire(self, worker_id: str) -> None:
+        """Forget a worker that ends in order."""
+        await self._write(Retire(worker_id))
+
+    async def rescue(self, max_losses: int) -> Sequence[Rescue]:
+        """Queue every running run whose owner's lease lapsed, or end it as dead."""
+        rescued: list[Rescue] = []
+        for run_ids in _chunks(await self._reader.read(read_lost)):
+            rescued.extend(await self._write(RescueRuns(run_ids, max_losses)))
+        if await self._reader.read(has_expired):
+            await self._write(PurgeWorkers())
+        return rescued
+
+    async def blame(self, run_id: str, worker_id: str, max_losses: int) -> Rescue | None:
+        """Count a loss that is the run's own doing."""
+        return cast("Rescue | None", await self._write(BlameRun(run_id, worker_id, max_losses)))
+
+    async def cancel(self, run_id: str, reason: str) -> Run | None:
+        """End a run that is queued or waiting, or ask its owner to."""
+        checked_text("Cancellation", run_id, reason)
+        return cast("Run | None", await self._write(CancelRun(run_id, reason)))
+
+    async def run(self, run_id: str) -> Run | None:
+        """Return a run."""
+        found = await self._reader.read(partial(read_runs, run_ids=[run_id]))
+        return found.get(run_id)
+
+    async def runs(self, which: RunFilter) -> Sequence[Run]:
+        """Return runs, newest first."""
+        return await self._reader.read(partial(read_newest, which=which))
+
+    async def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Return how many runs there are, by flow and state."""
+        return await self._reader.read(read_counts)
+
+    async def steps(self, run_id: str) -> Sequence[Step]:
+        """Return a run's steps in the order in which they were first written."""
+        found = await self._reader.read(partial(read_steps_of, run_ids=[run_id]))
+        return found.get(run_id, [])
+
+    async def attempts(self, run_id: str) -> Sequence[Attempt]:
+        """Return all attempts of a run's steps, in order."""
+        return await self._reader.read(partial(read_attempts, run_id=run_id))
+
+    async def events(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+        """Return a run's events whose number is above `after`, in order."""
+        query = partial(read_events, run_id=run_id, after=max(0, after), limit=max(0, limit))
+        return await self._reader.read(query)
+
+    async def workers(self) -> Sequence[WorkerRow]:
+        """Return the workers, living and lapsed."""
+        return await self._reader.read(read_workers)
+
+    async def quarantine(self, message: QuarantinedMessage) -> None:
+        """Keep a malformed message's description."""
+        await self._write(Keep(checked_message(message)))
+
+    async def quarantined(self, limit: int = 50) -> Sequence[Mapping[str, Any]]:
+        """Return the newest quarantined messages."""
+        return await self._reader.read(partial(read_quarantined, limit=max(0, limit)))
+
+    async def _write(self, work: Work) -> Any:
+        return await self._writer.perform(work)
+
+    @property
+    def _writer(self) -> Writer:
+        return self._opened()[0]
+
+    @property
+    def _reader(self) -> Reader:
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[Writer, Reader]:
+        if self._parts is None:
+            raise JournalUnavailable("The journal is not open. Await open() before use.")
+        return self._parts
+
+    def _open(self) -> None:
+        for_writes, for_reads = self._engines
+        try:
+            self._make_folder()
+            upgrade(for_writes)
+        except (*DATABASE_ERRORS, OSError) as error:
+            raise unavailable(self._url, error) from error
+        writer = Writer(
+            Store(for_writes),
+            away=partial(unavailable, self._url),
+            refused=partial(refused, self._url),
+            patience=self._patience,
+        )
+        writer.start()
+        self._parts = (writer, Reader(for_reads, self._patience))
+
+    def _make_folder(self) -> None:
+        if self._url.get_backend_name() == "sqlite" and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _chunks(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield parts small enough that one transaction does not hold its locks for long."""
+    for first in range(0, len(run_ids), _CHUNK):
+        yield run_ids[first : first + _CHUNK]

@@ -1,0 +1,184 @@
+"""Writes what the rules changed: one statement per kind of change, executed for all its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from json import dumps
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, update
+
+from worker.journal.book import AttemptEntry, Changes, EventEntry
+from worker.journal.rows import RunRow, StepRow
+from worker.journal.tables import attempts, events, payloads, runs, steps
+
+_INSERT_RUN = insert(runs)
+_INSERT_PAYLOAD = insert(payloads)
+_INSERT_STEP = insert(steps)
+_INSERT_ATTEMPT = insert(attempts)
+_INSERT_EVENT = insert(events)
+
+_MOVED = ("state", "attempt", "losses", "executor", "result", "failure")
+_TIMES = ("sent_at", "started_at", "finished_at")
+_WRITTEN = ("agent", "kind", "inline", "input_sha256", "input")
+_PROGRESS = (
+    "state",
+    "epoch",
+    "owner",
+    "losses",
+    "sends",
+    "events",
+    "positions",
+    "attempts",
+    "steps_done",
+    "sent_at",
+    "started_at",
+    "cancel_reason",
+)
+_ENDED = (*_PROGRESS, "finished_at", "envelope", "failure", "trace")
+
+
+def _update_step(*columns: str) -> Any:
+    return (
+        update(steps)
+        .where(steps.c.run_id == bindparam("at_run"), steps.c.step == bindparam("at_step"))
+        .values({name: bindparam(name) for name in columns})
+    )
+
+
+def _update_run(*columns: str) -> Any:
+    return (
+        update(runs)
+        .where(runs.c.run_id == bindparam("at_run"))
+        .values({name: bindparam(name) for name in columns})
+    )
+
+
+_REWRITE_STEP = _update_step(*_WRITTEN, *_MOVED, *_TIMES)
+_MOVE_STEP = _update_step(*_MOVED, *_TIMES)
+_UPDATE_RUN = _update_run(*_PROGRESS)
+_END_RUN = _update_run(*_ENDED)
+
+
+def write_changes(connection: Connection, changes: Changes) -> None:
+    """Write everything that changed, rows before what refers to them."""
+    _insert_runs(connection, list(changes.accepted.values()))
+    _many(connection, _INSERT_STEP, [_step_values(row) for row in changes.new_steps.values()])
+    _many(connection, _REWRITE_STEP, [_step_update(r) for r in changes.rewritten_steps.values()])
+    _many(connection, _MOVE_STEP, [_step_move(row) for row in changes.moved_steps.values()])
+    _many(connection, _INSERT_ATTEMPT, [_attempt_values(entry) for entry in changes.attempts])
+    _many(connection, _INSERT_EVENT, [_event_values(entry) for entry in changes.events])
+    known = [row for name, row in changes.runs.items() if name not in changes.accepted]
+    _many(connection, _UPDATE_RUN, [_run_update(row, _PROGRESS) for row in known if not row.ended])
+    _many(connection, _END_RUN, [_run_update(row, _ENDED) for row in known if row.ended])
+
+
+def _many(connection: Connection, statement: Any, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(statement, rows)
+
+
+def _insert_runs(connection: Connection, rows: list[RunRow]) -> None:
+    # By key, so that two processes that accept the same keys wait for each other in one order.
+    rows.sort(key=lambda row: (row.key or "", row.run_id))
+    _many(connection, _INSERT_RUN, [_run_values(row) for row in rows])
+    payload_rows = [{"run_id": row.run_id, "payload": row.payload} for row in rows]
+    _many(connection, _INSERT_PAYLOAD, payload_rows)
+
+
+def _run_values(row: RunRow) -> dict[str, Any]:
+    return {
+        "run_id": row.run_id,
+        "flow": row.flow,
+        "version": row.version,
+        "state": row.state.value,
+        "tenant": row.tenant,
+        "user_id": row.user,
+        "thread_id": row.thread,
+        "idempotency_key": row.key,
+        "source": row.source,
+        "tags": tags_text(row.tags),
+        "priority": row.priority,
+        "allow_delivery": row.allow_delivery,
+        "trace_id": row.trace_id,
+        "payload_sha256": row.payload_sha256,
+        "epoch": row.epoch,
+        "owner": row.owner,
+        "losses": row.losses,
+        "sends": row.sends,
+        "events": row.events,
+        "positions": row.positions,
+        "attempts": row.attempts,
+        "steps_done": row.steps_done,
+        "created_at": row.created_at,
+        "available_at": row.available_at,
+        "sent_at": row.sent_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "cancel_reason": row.cancel_reason,
+        "envelope": row.envelope,
+        "failure": row.failure,
+        "trace": row.trace,
+    }
+
+
+def tags_text(tags: Mapping[str, str]) -> str:
+    """Return tags as they are stored and searched: sorted, without spaces, all ASCII."""
+    return dumps(dict(tags), sort_keys=True, separators=(",", ":"))
+
+
+def _step_values(row: StepRow) -> dict[str, Any]:
+    return {
+        "run_id": row.run_id,
+        "step": row.step,
+        "position": row.position,
+        **_step_content(row),
+        **_step_state(row),
+    }
+
+
+def _step_update(row: StepRow) -> dict[str, Any]:
+    return {"at_run": row.run_id, "at_step": row.step, **_step_content(row), **_step_state(row)}
+
+
+def _step_move(row: StepRow) -> dict[str, Any]:
+    return {"at_run": row.run_id, "at_step": row.step, **_step_state(row)}
+
+
+def _step_content(row: StepRow) -> dict[str, Any]:
+    return {
+        "agent": row.agent,
+        "kind": row.kind,
+        "inline": row.inline,
+        "input_sha256": row.input_sha256,
+        "input": row.input,
+    }
+
+
+def _step_state(row: StepRow) -> dict[str, Any]:
+    return {
+        "state": row.state.value,
+        "attempt": row.attempt,
+        "losses": row.losses,
+        "executor": row.executor,
+        "result": row.result,
+        "failure": row.failure,
+        "sent_at": row.sent_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+    }
+
+
+def _attempt_values(entry: AttemptEntry) -> dict[str, Any]:
+    return entry._asdict()
+
+
+def _event_values(entry: EventEntry) -> dict[str, Any]:
+    return entry._asdict()
+
+
+def _run_update(row: RunRow, columns: tuple[str, ...]) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in columns}
+    values["state"] = row.state.value
+    values["at_run"] = row.run_id
+    return values

@@ -1,0 +1,1 @@
+"""The asyncio worker pool: `async def` task bodies under Celery's own tracer."""

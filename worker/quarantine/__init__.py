@@ -1,0 +1,1 @@
+"""Malformed messages: recognised, recorded, counted and removed; the worker goes on."""

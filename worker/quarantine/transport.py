@@ -1,0 +1,144 @@
+"""Kombu's Redis transport with an inspection of every message before kombu parses it.
+
+A message is popped from Redis before anyone has looked at it; a malformed one then raises inside
+kombu or Celery, and once noted as unacknowledged it returns at every restart. Here it is inspected
+as the bytes that Redis answers, and one that fails is taken into quarantine; kombu sees an empty
+answer.
+"""
+
+from typing import Any
+
+import kombu
+import redis
+from celery.app.amqp import AMQP
+from kombu.transport import redis as kombu_redis
+from kombu.utils.encoding import bytes_to_str
+from redis.client import PubSub
+
+from worker.quarantine.inspection import fault_of_broadcast, fault_of_task
+from worker.quarantine.quarantine import Quarantine
+
+_REPLY_QUEUE = ".pidbox"
+
+
+class Inspector:
+    """Judges what Redis answers to a consuming connection."""
+
+    def __init__(self, quarantine: Quarantine, separator: str) -> None:
+        self._quarantine = quarantine
+        self._separator = separator
+
+    def popped(self, reply: Any) -> Any:
+        """The answer to BRPOP; None in place of a malformed message."""
+        if not reply:
+            return reply
+        key, raw = reply
+        queue = _text(key).rsplit(self._separator, 1)[0]
+        inspect = fault_of_broadcast if queue.endswith(_REPLY_QUEUE) else fault_of_task
+        fault = inspect(_bytes(raw), self._quarantine.max_bytes)
+        if fault is None:
+            return reply
+        self._quarantine.take(queue, fault, _bytes(raw))
+        return None
+
+    def published(self, reply: Any) -> Any:
+        """What came by subscription; None in place of a malformed message."""
+        if not isinstance(reply, list | tuple) or not _text(reply[0]).endswith("message"):
+            return reply
+        channel, raw = reply[-2], _bytes(reply[-1])
+        fault = fault_of_broadcast(raw, self._quarantine.max_bytes)
+        if fault is None:
+            return reply
+        self._quarantine.take(_text(channel), fault, raw)
+        return None
+
+
+class InspectedPubSub(PubSub):
+    """A subscription whose messages are inspected."""
+
+    def __init__(self, *args: Any, inspector: Inspector, **options: Any) -> None:
+        self._inspector = inspector
+        super().__init__(*args, **options)
+
+    def parse_response(self, *args: Any, **options: Any) -> Any:
+        """As PubSub's; None for a malformed message, as if none had come."""
+        return self._inspector.published(super().parse_response(*args, **options))
+
+
+class InspectedRedis(redis.Redis):
+    """A client whose popped messages are inspected."""
+
+    def __init__(self, *args: Any, inspector: Inspector, **options: Any) -> None:
+        self._inspector = inspector
+        super().__init__(*args, **options)
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        """As Redis's; None for a malformed message, as if the queues were empty."""
+        reply = super().parse_response(connection, command_name, **options)
+        return self._inspector.popped(reply) if command_name == "BRPOP" else reply
+
+    def pubsub(self, **options: Any) -> InspectedPubSub:
+        """A subscription whose messages are inspected."""
+        return InspectedPubSub(self.connection_pool, inspector=self._inspector, **options)
+
+
+class _Inspected:
+    """Mixed into a kombu Redis channel. `quarantine` comes from the transport options."""
+
+    quarantine: Quarantine | None = None
+    sep: str
+    from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "quarantine")
+
+    def _get_client(self) -> Any:
+        plain = super()._get_client()  # type: ignore[misc]  # a mixin of Channel
+        if self.quarantine is None or plain is not redis.Redis:
+            return plain
+        inspector = Inspector(self.quarantine, self.sep)
+        return lambda **options: InspectedRedis(inspector=inspector, **options)
+
+
+class InspectedChannel(_Inspected, kombu_redis.Channel):
+    """A Redis channel that inspects."""
+
+
+class InspectedSentinelChannel(_Inspected, kombu_redis.SentinelChannel):
+    """A Sentinel channel that inspects."""
+
+
+class InspectedTransport(kombu_redis.Transport):
+    """The transport behind `redis://` and `rediss://`."""
+
+    Channel = InspectedChannel
+
+
+class InspectedSentinelTransport(kombu_redis.SentinelTransport):
+    """The transport behind `sentinel://`."""
+
+    Channel = InspectedSentinelChannel
+
+
+class InspectedConnection(kombu.Connection):
+    """A broker connection. Its URL stays `redis://…`, which Flower and others depend on."""
+
+    def get_transport_cls(self) -> Any:
+        """Our transport wherever kombu would take its own for Redis."""
+        plain = super().get_transport_cls()
+        return {
+            kombu_redis.Transport: InspectedTransport,
+            kombu_redis.SentinelTransport: InspectedSentinelTransport,
+        }.get(plain, plain)
+
+
+class InspectedAMQP(AMQP):
+    """Celery's messaging layer, with our connections."""
+
+    Connection = InspectedConnection
+    BrokerConnection = InspectedConnection
+
+
+def _bytes(raw: Any) -> bytes:
+    return raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else bytes(raw or b"")
+
+
+def _text(raw: Any) -> str:
+    return str(bytes_to_str(raw))

@@ -1,0 +1,1 @@
+"""The queue port on Celery over Redis, and in this process."""

@@ -1,0 +1,1 @@
+"""The wake-up port on Redis, and in this process."""
