@@ -13,6 +13,7 @@ class EventType(StrEnum):
     RUN_RESUMED = "run.resumed"
     RUN_RELEASED = "run.released"
     RUN_LOST = "run.lost"
+    RUN_ISOLATED = "run.isolated"
     RUN_SUCCEEDED = "run.succeeded"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"

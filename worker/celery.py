@@ -1,6 +1,5 @@
 """The Celery app that `celery -A worker worker`, `flower`, `beat` and `inspect` find."""
 
-import os
 from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import Any
@@ -14,7 +13,8 @@ from worker.pool.task import AsyncTask
 from worker.quarantine.quarantine import Quarantine
 from worker.quarantine.sinks import RedisListSink
 from worker.quarantine.transport import InspectedAMQP
-from worker.queues import DEFAULT_QUEUE, add_queues, route
+from worker.queues import DEFAULT_QUEUE, add_queues, queue_of_task
+from worker.settings import Settings
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
@@ -22,7 +22,7 @@ _DAY = 86_400
 _SPARE_CONNECTIONS = 64
 
 
-class DuplicateTask(ValueError):  # noqa: N818  # says what it is
+class DuplicateTask(ValueError):  # says what it is
     """Two functions were registered under one task name."""
 
 
@@ -34,13 +34,24 @@ class MusterCelery(Celery):
         drain: Tells the application of a shutdown; see `Drain.on_drain`.
     """
 
-    task_cls = AsyncTask
-    amqp_cls = InspectedAMQP
+    task_cls: Any = AsyncTask
+    amqp_cls: Any = InspectedAMQP
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.quarantine = Quarantine()
         self.drain = Drain()
+        self._queue_of: dict[str, str] = {}
+
+    def route_to(self, task_name: str, queue: str) -> None:
+        """Sends the messages of a task to a queue, which becomes known."""
+        self._queue_of[task_name] = queue
+        add_queues(self, [queue])
+
+    def route(self, name: str, *_args: Any, **_options: Any) -> dict[str, str] | None:
+        """Celery's router."""
+        queue = self._queue_of.get(name) or queue_of_task(name)
+        return {"queue": queue} if queue else None
 
     @cached_property
     def Worker(self) -> Any:  # noqa: N802  # Celery's name
@@ -81,6 +92,7 @@ def configure(
         broker_pool_limit=_SPARE_CONNECTIONS,
         **_pool_settings(concurrency, soft_shutdown_seconds),
         **_message_settings(),
+        task_routes=(app.route,),
         worker_hijack_root_logger=hijack_root_logger,
         worker_redirect_stdouts=False,
     )
@@ -101,7 +113,7 @@ def register(
         app: The app.
         name: The task's name; `run.<flow>` and `agent.<name>` find their queues by themselves.
         async_fn: The body. With `bind=True` among the options it receives the task first.
-        queue: The queue of its messages; by default what `route` says, else the default queue.
+        queue: The queue of its messages; by default that of the name, else the default queue.
         options: Any option of a Celery task, such as `time_limit` or `bind`.
 
     Raises:
@@ -112,9 +124,9 @@ def register(
         raise DuplicateTask(
             f"Task name {name!r} is taken by {taken_by!r}; give one of the two another name."
         )
-    queue = queue or (route(name) or {}).get("queue", DEFAULT_QUEUE)
-    add_queues(app, [queue])
-    task: AsyncTask = app.task(name=name, queue=queue, lazy=False, **options)(async_fn)
+    app.route_to(name, queue or queue_of_task(name) or DEFAULT_QUEUE)
+    decorate: Any = app.task(name=name, lazy=False, **options)
+    task: AsyncTask = decorate(async_fn)
     return task
 
 
@@ -146,7 +158,6 @@ def _message_settings() -> dict[str, Any]:
         "task_default_queue": DEFAULT_QUEUE,
         "task_default_exchange_type": "direct",
         "task_create_missing_queue_exchange_type": "direct",
-        "task_routes": (route,),
         "enable_utc": True,
         "timezone": "UTC",
     }
@@ -177,9 +188,10 @@ def _kombu_url(url: str) -> str:
     return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
 
 
-def _redis_url() -> str:
-    return os.environ.get("MUSTER_REDIS_URL") or os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
+def _configured(settings: Settings) -> MusterCelery:
+    muster = MusterCelery("muster")
+    configure(muster, settings.redis_url or DEFAULT_REDIS_URL, concurrency=settings.concurrency)
+    return muster
 
 
-app = MusterCelery("muster")
-configure(app, _redis_url())
+app = _configured(Settings.load())

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
 
 import click
 from celery import Celery
@@ -14,7 +13,7 @@ DEFAULT_QUEUE = "muster"
 _PATTERN = frozenset("*?[")
 
 
-class UnknownQueue(click.UsageError):  # noqa: N818  # reads as what it says to the user
+class UnknownQueue(click.UsageError):  # reads as what it says to the user
     """A queue that was asked for does not exist. The message lists those that do."""
 
     def __init__(self, wanted: str, known: Sequence[str]) -> None:
@@ -39,12 +38,12 @@ def agent_queue(agent: str) -> str:
     return f"agent.{agent}"
 
 
-def route(name: str, *_: Any, **__: Any) -> dict[str, str] | None:
-    """Celery's router: `run.<flow>` goes to `runs.<flow>`, `agent.<name>` to the queue so named."""
+def queue_of_task(name: str) -> str | None:
+    """`run.<flow>` goes to `runs.<flow>`, `agent.<name>` to the queue so named, others nowhere."""
     kind, _, rest = name.partition(".")
     if kind == "run" and rest:
-        return {"queue": flow_queue(rest)}
-    return {"queue": name} if kind == "agent" and rest else None
+        return flow_queue(rest)
+    return agent_queue(rest) if kind == "agent" and rest else None
 
 
 def declare(app: Celery, flows: Iterable[str] = (), agents: Iterable[str] = ()) -> tuple[str, ...]:

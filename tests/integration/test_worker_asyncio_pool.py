@@ -158,6 +158,8 @@ def test_the_hard_limit_of_a_thread_is_recorded(broker: Broker, worker: WorkerPr
     broker.send("probe.plain", 1.5, time_limit=0.3)
     until(lambda: "failure" in broker.signals("probe.plain"), what="the failure is recorded")
     until(broker.settled, what="the message is acknowledged")
+    assert inspect(broker, "stats")["pool"]["running"] == 1  # the thread keeps its slot
+    until(lambda: inspect(broker, "stats")["pool"]["running"] == 0, what="the thread ended")
 
 
 def test_a_body_cannot_end_the_process(broker: Broker, worker: WorkerProcess) -> None:

@@ -7,11 +7,17 @@ import json
 from dataclasses import dataclass
 
 from envelope.envelope import Envelope, Status
-from envelope.errors import Cancelled, InvalidEnvelope
+from envelope.errors import Cancelled, InvalidEnvelope, LostTooOften
 from envelope.events import EventType
 from envelope.failure import Failure, trace_text
 from envelope.ports.journal import NewEvent, RunEnd, RunState
 from worker.engine.execution import RunExecution, Stop
+
+_EVENTS = {
+    RunState.FAILED: EventType.RUN_FAILED,
+    RunState.CANCELLED: EventType.RUN_CANCELLED,
+    RunState.DEAD: EventType.RUN_DEAD,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +96,10 @@ def _failed(error: BaseException, state: RunState) -> Ending:
 def _ended(
     state: RunState, failure: Failure, *, envelope: str | None = None, trace: str | None = None
 ) -> Ending:
-    kind = EventType.RUN_CANCELLED if state is RunState.CANCELLED else EventType.RUN_FAILED
+    if failure.code == LostTooOften.code:
+        state = RunState.DEAD  # a step that kills its workers makes a dead letter of the run
     data = {"code": failure.code, "message": failure.message, "step": failure.step}
     return Ending(
         RunEnd(state=state, envelope=envelope, failure=failure.model_dump_json(), trace=trace),
-        NewEvent(type=kind, data=json.dumps(data)),
+        NewEvent(type=_EVENTS[state], data=json.dumps(data)),
     )

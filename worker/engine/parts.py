@@ -12,6 +12,7 @@ from envelope.ports.journal import Journal
 from envelope.ports.queue import Queue
 from envelope.ports.wakeup import Wakeups
 from envelope.resources import Resources
+from worker.engine.isolation import Cell
 from worker.engine.limits import ProcessLimits
 from worker.settings import Settings
 
@@ -29,6 +30,9 @@ class EngineParts:
         worker_id: This process as the journal knows it.
         queue: Where steps and runs are published; None runs every step inline.
         log: The structured logger.
+        cell: Where a run one loss from death is executed; None for here.
+        steps_here: Agents whose steps never go to their queue: this process serves it and could
+            not take them while it holds their run (every pool but asyncio).
     """
 
     settings: Settings
@@ -37,5 +41,7 @@ class EngineParts:
     wakeups: Wakeups
     resources: Resources
     log: Any
+    cell: Cell | None = None
+    steps_here: frozenset[str] = frozenset()
     worker_id: str = field(default_factory=_new_worker_id)
     limits: ProcessLimits = field(default_factory=ProcessLimits)

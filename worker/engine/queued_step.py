@@ -14,6 +14,7 @@ from envelope.envelope import Status
 from envelope.errors import Fenced
 from envelope.failure import Failure
 from envelope.ports.journal import Attempt, NewEvent, StepClaim, StepCommit, StepState
+from worker.engine.isolation import Isolation
 from worker.engine.parts import EngineParts
 from worker.engine.persist import uninterrupted, until_written
 from worker.engine.step_context import step_context
@@ -23,8 +24,9 @@ from worker.engine.writes import Outcome, attempt_record, retried, settled_event
 class QueuedSteps:
     """The agent side of a queued step: claim, execute, commit, wake the run's owner."""
 
-    def __init__(self, parts: EngineParts) -> None:
+    def __init__(self, parts: EngineParts, isolation: Isolation) -> None:
         self._parts = parts
+        self._isolation = isolation
         self.executing = 0
 
     async def execute(self, run_id: str, step: str) -> StepState | None:
@@ -36,6 +38,8 @@ class QueuedSteps:
         claim = await self._parts.journal.claim_step(run_id, step, self._parts.worker_id)
         if claim is None:
             return None
+        if self._isolation.suspects(claim.step.losses):
+            return await self._isolation.step(claim)
         self.executing += 1
         try:
             return await _Execution(self._parts, claim).run()

@@ -58,8 +58,7 @@ class DurableSteps:
             await asyncio.sleep(0)  # branches of a replay start in the order of the first time
             return self._outcome(recorded)
         await self._execution.boundary()
-        inline = recorded.inline if recorded else call.inline or self._parts.queue is None
-        if inline:
+        if recorded.inline if recorded else self._is_inline(call):
             return await self._run_inline(call, recorded)
         return await self._run_queued(call, recorded)
 
@@ -94,6 +93,10 @@ class DurableSteps:
         except NonDeterminism as error:
             await self._execution.abort(Stop.BROKEN, error)
         return recorded
+
+    def _is_inline(self, call: StepCall) -> bool:
+        here = self._parts.queue is None or call.agent.name in self._parts.steps_here
+        return call.inline or here
 
     async def _run_inline(self, call: StepCall, recorded: Step | None) -> Envelope:
         attempt = recorded.attempt + 1 if recorded else 1

@@ -8,12 +8,12 @@ from __future__ import annotations
 from json import dumps
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Text, bindparam
+from sqlalchemy import ColumnElement, Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 
 class TextList(TypeDecorator[list[str]]):
@@ -42,26 +42,26 @@ class PairList(TypeDecorator[list[tuple[str, str]]]):
         return dumps(list(value))
 
 
-class matches_any(GenericFunction[bool]):  # noqa: N801 - reads as the SQL function it is
+class matches_any(GenericFunction[Any]):  # noqa: N801 - reads as the SQL function it is
     """Whether a column's value is in the list."""
 
-    type = Boolean()
+    type = NullType()  # SQLite has no Boolean: "(…) = 1" would hide the condition from its planner
     inherit_cache = True
     name = "muster_matches_any"
 
 
-class matches_pair(GenericFunction[bool]):  # noqa: N801 - reads as the SQL function it is
+class matches_pair(GenericFunction[Any]):  # noqa: N801 - reads as the SQL function it is
     """Whether two columns' values stand in the list as a pair."""
 
-    type = Boolean()
+    type = NullType()  # SQLite has no Boolean: "(…) = 1" would hide the condition from its planner
     inherit_cache = True
     name = "muster_matches_pair"
 
 
-class holds_text(GenericFunction[bool]):  # noqa: N801 - reads as the SQL function it is
+class holds_text(GenericFunction[Any]):  # noqa: N801 - reads as the SQL function it is
     """Whether a text contains another one, letter by letter."""
 
-    type = Boolean()
+    type = NullType()  # SQLite has no Boolean: "(…) = 1" would hide the condition from its planner
     inherit_cache = True
     name = "muster_holds_text"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from celery.concurrency.base import BasePool
 from celery.exceptions import ImproperlyConfigured
-from celery.utils.threads import USE_FAST_LOCALS
+from celery.utils import threads
 
 from worker.pool.inbox import Inbox
 from worker.pool.job import Job, LoopJob, Settlement, ThreadJob
@@ -52,13 +52,17 @@ class TaskPool(BasePool):
         Raises:
             ImproperlyConfigured: `USE_FAST_LOCALS` is set, so Celery cannot tell greenlets apart.
         """
-        if USE_FAST_LOCALS:
+        if getattr(threads, "USE_FAST_LOCALS", None):
             raise ImproperlyConfigured(
                 "The asyncio pool runs many tasks in one thread, and USE_FAST_LOCALS makes Celery "
                 "keep one task.request per thread. Unset USE_FAST_LOCALS or use another pool."
             )
-        self._inbox = Inbox()
+        self._inbox = Inbox(has_hub=not self.options.get("threads"))
         process_loop()
+
+    def register_with_event_loop(self, loop: Any) -> None:
+        """Celery's hub is about to run, at first or again after a reconnection."""
+        self._inbox.attach(loop)
 
     def on_close(self) -> None:
         """Drops what has not begun: its messages are not acknowledged and return to the queue."""
@@ -102,7 +106,7 @@ class TaskPool(BasePool):
 
     # -- jobs -------------------------------------------------------------------------------
 
-    def on_apply(
+    def on_apply(  # type: ignore[override]  # the stubs know no arguments
         self,
         target: Callable[..., Any],
         args: tuple[Any, ...] = (),
@@ -135,7 +139,7 @@ class TaskPool(BasePool):
             self._accept(self._waiting.popleft())
 
     def _accept(self, job: Job) -> None:
-        """Accepted means: takes a slot, is announced as started, acknowledged if acks come early."""
+        """Gives a slot; Celery announces the start and acknowledges now if it does so early."""
         self._running[job.pid] = job
         job.callbacks["accept_callback"](job.pid, time.monotonic())
         if job.terminated:  # Celery asked for its end as it was accepted
@@ -154,7 +158,7 @@ class TaskPool(BasePool):
             finally:
                 self._fill_slots()
 
-    def terminate_job(self, pid: int, signal: Any = None) -> None:  # noqa: ARG002  # Celery's signature
+    def terminate_job(self, pid: int, signal: Any = None) -> None:  # noqa: ARG002  # Celery's
         """Ends the job that was accepted under `pid`; Celery itself has settled its message."""
         job = self._running.get(pid)
         if job is not None:
@@ -193,7 +197,7 @@ class TaskPool(BasePool):
     def _get_info(self) -> dict[str, Any]:
         kinds = [type(job) for job in tuple(self._running.values())]
         return {
-            **super()._get_info(),
+            **super()._get_info(),  # type: ignore[misc]  # absent from the stubs
             "processes": [os.getpid()],
             "running": len(kinds),
             "waiting": len(self._waiting),

@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from celery import Task
-from celery._state import _task_stack  # what current_task reads; Celery has no public setter
+
+# What current_task reads. Celery has no public setter.
+from celery._state import _task_stack  # type: ignore[attr-defined]  # absent from the stubs
 
 from worker.pool.host import Host, HostedCall
 from worker.pool.interruption import SoftTimeLimitExceeded

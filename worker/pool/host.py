@@ -12,14 +12,17 @@ from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Self, TypeVar
 
-from greenlet import getcurrent, greenlet
+from greenlet import (  # type: ignore[import-untyped]  # it ships no types
+    getcurrent,
+    greenlet,
+)
 
 from worker.pool.interruption import TaskCancelled
 
 T = TypeVar("T")
 
 
-class Host(greenlet):
+class Host(greenlet):  # type: ignore[misc]  # untyped base
     """A greenlet of synchronous code that may await. Created on the loop's thread, in a task."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
@@ -64,7 +67,7 @@ class Host(greenlet):
             raise self.verdict from cause
 
     def _run_coroutine(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        resume = partial(coroutine.send, None)
+        resume: Callable[[], Any] = partial(coroutine.send, None)
         while True:
             outer, self.stepping = self.stepping, True
             try:
@@ -78,7 +81,7 @@ class Host(greenlet):
     def _await(self, coroutine: Coroutine[Any, Any, Any], future: Any) -> Callable[[], Any]:
         """Sleeps until the future is done; the step with which the coroutine goes on."""
         try:
-            value = self.parent.switch(future)  # type: ignore[union-attr]  # a host has a parent
+            value = self.parent.switch(future)
         except BaseException as error:
             if self.abandoned:
                 _close(coroutine)
@@ -138,8 +141,7 @@ class HostedCall:
 
     async def _drive(self, on_end: Callable[[Callable[[], Any]], None]) -> None:
         try:
-            if self._verdict is not None:
-                raise self._verdict  # killed before it began
+            _raise_if(self._verdict)  # killed before it began
             value = await _Steps(self)
         except BaseException as error:  # noqa: BLE001  # it is handed over whole, never lost
             on_end(partial(_raise, error))
@@ -158,8 +160,8 @@ class HostedCall:
             except BaseException as error:  # noqa: BLE001  # it belongs to the host
                 waiting_for = host.throw(self._taken() or error)
             else:
-                error = self._taken()
-                waiting_for = host.throw(error) if error else host.switch(value)
+                interruption = self._taken()
+                waiting_for = host.throw(interruption) if interruption else host.switch(value)
         return waiting_for
 
     def _taken(self) -> BaseException | None:
@@ -182,3 +184,8 @@ class _Steps:
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+def _raise_if(error: BaseException | None) -> None:
+    if error is not None:
+        raise error

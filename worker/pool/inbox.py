@@ -1,15 +1,17 @@
 """Carries what happens on other threads back to Celery's own thread."""
 
 import logging
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-
-from kombu.asynchronous import get_event_loop
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
 Notice = Callable[[], None]
+
+_ENOUGH = 4096
 
 
 class Inbox:
@@ -17,23 +19,42 @@ class Inbox:
 
     Celery's consumer, requests and events are then touched by one thread only, as with prefork.
     Without a hub (a transport that cannot be polled) a notice runs where it arises, one at a time.
+
+    The hub is woken through a socket that it reads, not by `hub.call_soon`: what a callback of
+    that kind queues itself, such as an acknowledgement, waits until the hub's next poll ends,
+    which can take a second.
+
+    Args:
+        has_hub: Whether Celery runs its event loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_hub: bool) -> None:
         self._notices: deque[Notice] = deque()
         self._lock = threading.RLock()
-        self._hub = get_event_loop()
+        self._hub: Any = None
+        self._has_hub = has_hub
+        self._woken = False
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+
+    def attach(self, hub: Any) -> None:
+        """Has the hub read this inbox. Repeated after each reconnection, which resets the hub."""
+        self._hub = hub
+        hub.add_reader(self._receiver, self.drain)
 
     def put(self, notice: Notice) -> None:
         """Hands a notice over. Any thread."""
         self._notices.append(notice)
-        if self._hub is None:
+        if not self._has_hub:
             self.drain()
-        else:
-            self._hub.call_soon(self.drain)
+        elif not self._woken:
+            self._woken = True
+            self._sender.send(b"\0")
 
     def drain(self) -> None:
         """Runs what has arrived. A notice that fails is logged: the hub would die of it."""
+        self._sleep_again()
         with self._lock:
             while self._notices:
                 notice = self._notices.popleft()
@@ -47,3 +68,16 @@ class Inbox:
         if self._hub is not None:
             self._hub.fire_timers()
         self.drain()
+
+    def close(self) -> None:
+        """Closes the sockets. The hub must have ended."""
+        self._receiver.close()
+        self._sender.close()
+
+    def _sleep_again(self) -> None:
+        # In this order: a notice put in between is either drained now or wakes the hub again.
+        self._woken = False
+        try:
+            self._receiver.recv(_ENOUGH)
+        except BlockingIOError:
+            return

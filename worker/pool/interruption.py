@@ -13,9 +13,9 @@ class SoftTimeLimitExceeded(CelerySoftTimeLimitExceeded, asyncio.CancelledError)
     """
 
 
-class TaskExit(RuntimeError):  # noqa: N818  # named after the SystemExit that it stands for
+class TaskExit(RuntimeError):  # named after the SystemExit that it stands for
     """A task body asked its process to exit. The process runs other tasks too, so it does not."""
 
 
-class TaskCancelled(RuntimeError):  # noqa: N818  # named after asyncio's CancelledError
+class TaskCancelled(RuntimeError):  # named after asyncio's CancelledError
     """A task body ended by a cancellation that nobody ordered from outside."""

@@ -130,7 +130,7 @@ class LoopJob(Job):
 
     def _on_soft_limit(self, seconds: float) -> None:
         self._hosted.interrupt(SoftTimeLimitExceeded(seconds))
-        self._tell(partial(self.callbacks["timeout_callback"], True, seconds))  # noqa: FBT003
+        self._tell(partial(self.callbacks["timeout_callback"], True, seconds))
 
     def _on_hard_limit(self, seconds: float) -> None:
         # Through the tracer, which records the failure and lets Celery acknowledge by its rules.
@@ -175,17 +175,17 @@ class ThreadJob(Job):
         self._settle(_nothing if self._given_up else settlement)
 
     def _on_soft_limit(self, seconds: float) -> None:
-        self._tell(partial(self.callbacks["timeout_callback"], True, seconds))  # noqa: FBT003
+        self._tell(partial(self.callbacks["timeout_callback"], True, seconds))
 
     def _on_hard_limit(self, seconds: float) -> None:
         self._given_up = True
-        self._tell(partial(self.callbacks["timeout_callback"], False, seconds))  # noqa: FBT003
+        self._tell(partial(self.callbacks["timeout_callback"], False, seconds))
 
 
 def _info(error: BaseException) -> ExceptionInfo:
     try:
-        raise error
-    except BaseException:  # noqa: BLE001  # Celery's record of an error wants a traceback
+        raise error  # noqa: TRY301  # Celery's record of an error wants a traceback
+    except BaseException:  # noqa: BLE001  # as above
         return ExceptionInfo()
 
 

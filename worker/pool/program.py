@@ -25,7 +25,7 @@ class WorkerProgram(Worker):
         known = known_queues(self.app)
         super().setup_queues(expand(include, known), expand(exclude, known))
 
-    def wait_for_soft_shutdown(self) -> None:
+    def wait_for_soft_shutdown(self) -> None:  # type: ignore[override]  # the stubs err
         """Announces the shutdown, then waits until all tasks have ended or the time is up."""
         self.app.drain.announce("Cold")
         wait_idle = getattr(self.pool, "wait_idle", None)

@@ -42,11 +42,11 @@ class AsyncTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         function = body.__func__ if is_static else body
         if "run" in cls.__dict__ and inspect.iscoroutinefunction(function):
             cls.is_async = True
-            cls.run = _called_like_a_function(function, is_static=is_static)
+            setattr(cls, "run", _called_like_a_function(function, is_static=is_static))  # noqa: B010  # mypy forbids to assign a method
 
     def _get_request(self) -> Any:
         """The request of the execution that this code belongs to."""
-        if self.request_stack.top is None:
+        if not self.request_stack:
             running = _running.get()
             if running is not None and running[0] == self.name:
                 return running[1]

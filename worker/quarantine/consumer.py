@@ -1,12 +1,12 @@
 """Celery's consumer, which puts what it cannot take into quarantine instead of dying of it."""
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import redis
-from celery import signals
-from celery.bootsteps import RUN
+from celery import bootsteps, signals
 from celery.exceptions import NotRegistered
 from celery.worker.consumer import Consumer
 from vine import ppartial
@@ -68,9 +68,9 @@ class QuarantiningConsumer(Consumer):
 
     def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Acknowledges at once while the worker stops: its hub turns no more until it closes."""
-        if self.blueprint.state == RUN:
+        if self.blueprint.state == bootsteps.RUN:  # type: ignore[attr-defined]  # absent from the stubs
             return super().call_soon_ack(p, *args, **kwargs)  # type: ignore[misc]  # absent from the stubs
-        acknowledge = ppartial(p, *args, **kwargs)
+        acknowledge: Any = ppartial(p, *args, **kwargs)  # type: ignore[arg-type]  # the stubs err
         acknowledge()
         return acknowledge
 
@@ -78,10 +78,13 @@ class QuarantiningConsumer(Consumer):
         quarantine: Quarantine = self.app.quarantine
         queue = str((message.delivery_info or {}).get("routing_key", ""))
         detail = type(error).__name__ if error is not None else "not a task message"
-        quarantine.take(queue, Fault(reason, detail), _raw(message.body))
+        quarantine.take(queue, Fault(reason, detail), _raw(message))
         if not message.acknowledged:
             message.reject_log_error(logger, _CONNECTION_LOST)
 
 
-def _raw(body: Any) -> bytes:
-    return body if isinstance(body, bytes) else str(body).encode("utf-8", "backslashreplace")
+def _raw(message: Any) -> bytes:
+    """The message's parts that tell what it was, headers first."""
+    body = message.body
+    raw = body if isinstance(body, bytes) else str(body).encode("utf-8", "backslashreplace")
+    return json.dumps(message.headers, default=str).encode() + b"\n" + raw

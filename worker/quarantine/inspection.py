@@ -7,6 +7,7 @@ fails later would come back at every restart.
 import base64
 import binascii
 import math
+from collections.abc import Callable
 from typing import Any
 
 from worker.quarantine.reason import Fault, Malformed, Reason
@@ -15,8 +16,9 @@ from worker.quarantine.strict_json import parse
 #: Default limit of a whole message, in bytes. Messages carry ids, never the work itself.
 MAX_BYTES = 1024 * 1024
 
-_CONTENT_TYPES = frozenset({"application/json"})
-_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+_CONTENT_TYPES = ("application/json",)
+_CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
+_BODY_ENCODINGS = (None, "base64", "utf-8")
 _LONGEST_NAME = 512
 
 _OPTIONAL_HEADERS: dict[str, type | tuple[type, ...]] = {
@@ -41,24 +43,34 @@ _EMBEDDED: dict[str, type] = {"callbacks": list, "errbacks": list, "chain": list
 
 
 def fault_of_task(raw: bytes, max_bytes: int = MAX_BYTES) -> Fault | None:
-    """What is wrong with a message on a task queue; None if Celery can take it."""
-    try:
-        message = _envelope(raw, max_bytes)
-        _check_task_headers(message["headers"])
-        _check_call(_body(message))
-    except Malformed as malformed:
-        return malformed.fault
-    return None
+    """What is wrong with a message on a task queue; None if Celery can take it. Never raises."""
+    return _fault(_check_task, raw, max_bytes)
 
 
 def fault_of_broadcast(raw: bytes, max_bytes: int = MAX_BYTES) -> Fault | None:
-    """What is wrong with a control command, a reply or an event; None if kombu can take it."""
+    """The same for a control command, a reply or an event."""
+    return _fault(_check_broadcast, raw, max_bytes)
+
+
+def _fault(check: Callable[[bytes, int], None], raw: bytes, max_bytes: int) -> Fault | None:
     try:
-        body = _body(_envelope(raw, max_bytes))
-        _require(isinstance(body, dict | list), Reason.BODY_NOT_CALL, "body is no object")
+        check(raw, max_bytes)
     except Malformed as malformed:
         return malformed.fault
+    except Exception as error:  # noqa: BLE001  # a check that fails must not take the worker along
+        return Fault(Reason.REFUSED, f"inspection failed ({type(error).__name__})")
     return None
+
+
+def _check_task(raw: bytes, max_bytes: int) -> None:
+    message = _envelope(raw, max_bytes)
+    _check_task_headers(message["headers"])
+    _check_call(_body(message))
+
+
+def _check_broadcast(raw: bytes, max_bytes: int) -> None:
+    body = _body(_envelope(raw, max_bytes))
+    _require(isinstance(body, dict | list), Reason.BODY_NOT_CALL, "body is no object")
 
 
 def _require(condition: object, reason: Reason, detail: str) -> None:
@@ -81,7 +93,7 @@ def _check_properties(properties: Any) -> None:
     _require(isinstance(properties, dict), Reason.PROPERTIES, "properties are missing")
     _check_name(properties.get("delivery_tag"), Reason.PROPERTIES, "delivery_tag")
     encoding = properties.get("body_encoding")
-    _require(encoding in {None, "base64", "utf-8"}, Reason.PROPERTIES, "unknown body_encoding")
+    _require(encoding in _BODY_ENCODINGS, Reason.PROPERTIES, "unknown body_encoding")
     info = properties.get("delivery_info")
     _require(isinstance(info, dict), Reason.PROPERTIES, "delivery_info is missing")
     for key in ("exchange", "routing_key"):

@@ -36,7 +36,7 @@ class Fault:
     detail: str
 
 
-class Malformed(Exception):  # noqa: N818  # says what the message is
+class Malformed(Exception):  # says what the message is
     """Raised by a check that a message fails."""
 
     def __init__(self, reason: Reason, detail: str) -> None:

@@ -83,7 +83,7 @@ class RedisListSink:
     def records(self) -> list[Quarantined]:
         """What is kept, newest first."""
         rows = self._connected().lrange(QUARANTINE_KEY, 0, -1)
-        return [Quarantined(**json.loads(row)) for row in rows]  # type: ignore[union-attr]  # sync client
+        return [Quarantined(**json.loads(row)) for row in rows]
 
     def close(self) -> None:
         """Closes the connection, if one was made."""

@@ -62,7 +62,7 @@ class InspectedPubSub(PubSub):
 
     def parse_response(self, *args: Any, **options: Any) -> Any:
         """As PubSub's; None for a malformed message, as if none had come."""
-        return self._inspector.published(super().parse_response(*args, **options))
+        return self._inspector.published(super().parse_response(*args, **options))  # type: ignore[no-untyped-call]  # redis-py has no types here
 
 
 class InspectedRedis(redis.Redis):
@@ -74,7 +74,7 @@ class InspectedRedis(redis.Redis):
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         """As Redis's; None for a malformed message, as if the queues were empty."""
-        reply = super().parse_response(connection, command_name, **options)
+        reply = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]  # as above
         return self._inspector.popped(reply) if command_name == "BRPOP" else reply
 
     def pubsub(self, **options: Any) -> InspectedPubSub:
@@ -117,16 +117,19 @@ class InspectedSentinelTransport(kombu_redis.SentinelTransport):
     Channel = InspectedSentinelChannel
 
 
+_INSPECTED: dict[Any, Any] = {
+    kombu_redis.Transport: InspectedTransport,
+    kombu_redis.SentinelTransport: InspectedSentinelTransport,
+}
+
+
 class InspectedConnection(kombu.Connection):
     """A broker connection. Its URL stays `redis://…`, which Flower and others depend on."""
 
     def get_transport_cls(self) -> Any:
         """Our transport wherever kombu would take its own for Redis."""
         plain = super().get_transport_cls()
-        return {
-            kombu_redis.Transport: InspectedTransport,
-            kombu_redis.SentinelTransport: InspectedSentinelTransport,
-        }.get(plain, plain)
+        return _INSPECTED.get(plain, plain)
 
 
 class InspectedAMQP(AMQP):

@@ -1,0 +1,102 @@
+"""Turns the SDK's errors into ours; no key and no request text passes through."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import openai
+
+from agents.llm.clients import AnswerTooLong
+from agents.llm.errors import (
+    ModelAccessDenied,
+    ModelBusy,
+    ModelNotFound,
+    ModelRejected,
+    ModelTimeout,
+)
+from envelope.errors import MusterError
+
+_SAID_LIMIT = 300
+_LOOKS_SECRET = re.compile(r"\b(?:sk|pk|Bearer|Basic)[-_ ][^\s\"',;]{4,}", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_BUSY = frozenset({408, 409, 425, 429})
+_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_FIRST_SERVER_ERROR = 500
+
+
+def muster_error(error: openai.OpenAIError, *, model: str, key: str) -> MusterError:
+    """Return the error to raise in place of the SDK's."""
+    if isinstance(error, openai.APITimeoutError):
+        return ModelTimeout(f"Model {model!r} did not answer in time.")
+    if isinstance(error, openai.APIStatusError):
+        return _of_status(error, model, key)
+    if isinstance(error.__cause__, AnswerTooLong):
+        return ModelRejected(f"The server's answer for model {model!r} exceeds the size cap.")
+    if isinstance(error, openai.APIConnectionError):
+        cause = type(error.__cause__).__name__ if error.__cause__ else "no details"
+        return ModelBusy(f"The model server cannot be reached or broke off ({cause}).")
+    return ModelRejected(f"The model call failed: {type(error).__name__}.")
+
+
+def _of_status(error: openai.APIStatusError, model: str, key: str) -> MusterError:
+    status, said = error.status_code, _said(error, key)
+    if status in {401, 403}:
+        return ModelAccessDenied(
+            f"The model server refuses the key for {model!r} (HTTP {status}). "
+            "Check MUSTER_OPENAI_API_KEY and what it may use."
+        )
+    if status == openai.NotFoundError.status_code:
+        return ModelNotFound(
+            f"The model server knows no {model!r} (HTTP 404). Check MUSTER_LLM_MODEL and "
+            f"MUSTER_OPENAI_BASE_URL.{said}"
+        )
+    if error.code in _NO_CREDIT:
+        return ModelRejected(f"The account of the model server has no credit left.{said}")
+    if status in _BUSY or status >= _FIRST_SERVER_ERROR:
+        return ModelBusy(
+            f"The model server is busy or broken (HTTP {status}).{said}",
+            retry_after=retry_after(error.response.headers),
+        )
+    return ModelRejected(f"The model server refuses the request (HTTP {status}).{said}")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that the server asks us to wait; None where it says nothing sensible."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1_000
+    text = headers.get("retry-after")
+    seconds = _number(text)
+    return seconds if seconds is not None else _until(text)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _until(text: str | None) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _said(error: openai.APIStatusError, key: str) -> str:
+    """What the server said, on one line, without the key or anything that looks like one."""
+    body = error.body
+    said = body.get("message") if isinstance(body, Mapping) else None
+    if not isinstance(said, str) or not said.strip():
+        return ""
+    plain = _UNPRINTABLE.sub(" ", said.replace(key, "***"))
+    return f" It says: {_LOOKS_SECRET.sub('***', plain)[:_SAID_LIMIT].strip()}"

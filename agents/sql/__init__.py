@@ -1,0 +1,1 @@
+"""The small piece of SQL plumbing under the knowledge and record stores."""

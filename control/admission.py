@@ -1,0 +1,60 @@
+"""Turns an event into a run that the journal can accept, or says what is wrong with it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from pydantic import BaseModel
+
+from control.event import Event
+from envelope.canonical import canonical_json, sha256_hex
+from envelope.errors import InvalidInput
+from envelope.ids import new_id
+from envelope.ports.journal import NewRun
+from envelope.signature import check_bytes, to_canonical
+from orchestrators.definition import FlowDefinition
+from orchestrators.registry import FLOWS
+
+
+def admit(event: Event, payload_max_bytes: int) -> NewRun:
+    """Resolve the flow, validate the payload and describe the run.
+
+    Raises:
+        NotRegistered: There is no such flow; the message lists what exists.
+        InvalidInput: The payload does not fit the flow's model; the message names the field.
+        TooLarge: The payload is larger than `payload_max_bytes`.
+    """
+    flow = FLOWS.get(event.flow)
+    payload = _checked_payload(flow, event.payload, payload_max_bytes)
+    return NewRun(
+        run_id=new_id(),
+        flow=flow.name,
+        version=flow.version,
+        payload=payload,
+        payload_sha256=sha256_hex(payload),
+        source=event.source,
+        tenant=event.tenant,
+        user=event.user,
+        thread=event.thread,
+        key=event.key,
+        tags=event.tags,
+        priority=event.priority,
+        delay_seconds=event.delay,
+        allow_delivery=event.allow_delivery,
+        trace_id=event.trace_id or secrets.token_hex(16),
+    )
+
+
+def _checked_payload(flow: FlowDefinition, payload: Any, max_bytes: int) -> str:
+    """Measured before it is validated, so that a huge one costs little, and after: defaults add."""
+    if isinstance(payload, BaseModel):
+        payload = payload.model_dump(mode="json")
+    if not isinstance(payload, dict):
+        raise InvalidInput(
+            f"Flow {flow.name!r} takes an object as payload, not {type(payload).__name__}."
+        )
+    check_bytes(canonical_json(payload), max_bytes, "The payload")
+    text = to_canonical(payload, flow.model)
+    check_bytes(text, max_bytes, "The payload")
+    return text

@@ -1,0 +1,78 @@
+"""Waits for news of a run: wake-ups are fast but may be lost, so it also looks by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from envelope.ports.wakeup import Wakeups
+
+_LOOK_SECONDS = 0.5
+_LOOK_SECONDS_PER_WAITER = 0.005
+_MOST_LISTENERS = 64
+
+
+class News:
+    """Set at each notice; `wait` also returns when it is time to look anyway."""
+
+    def __init__(self, lookout: Lookout) -> None:
+        self._lookout = lookout
+        self._event = asyncio.Event()
+
+    def tell(self) -> None:
+        """Note that there may be something new."""
+        self._event.set()
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Return at the next notice, after `seconds`, or when it is time to look."""
+        look = self._lookout.look_seconds
+        try:
+            async with asyncio.timeout(look if seconds is None else max(0.0, min(seconds, look))):
+                await self._event.wait()
+        except TimeoutError:
+            return  # time to look
+        self._event.clear()
+
+
+class Lookout:
+    """Everybody in this process who waits for a run.
+
+    Each listener is a connection to Redis, so only the first 64 have one; who comes later looks
+    every so often, the more seldom the more there are, which bounds the load on the journal.
+    """
+
+    def __init__(self, wakeups: Wakeups) -> None:
+        self._wakeups = wakeups
+        self._waiting = 0
+
+    @property
+    def look_seconds(self) -> float:
+        """How long to wait before looking without a notice."""
+        return max(_LOOK_SECONDS, _LOOK_SECONDS_PER_WAITER * self._waiting)
+
+    @asynccontextmanager
+    async def news(self, run_id: str) -> AsyncIterator[News]:
+        """Listen for news of a run for as long as the block lasts."""
+        news = News(self)
+        self._waiting += 1
+        task = None
+        if self._waiting <= _MOST_LISTENERS:
+            task = asyncio.create_task(self._listen(run_id, news))
+        try:
+            yield news
+        finally:
+            self._waiting -= 1
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _listen(self, run_id: str, news: News) -> None:
+        notices = self._wakeups.listen(run_id)
+        try:
+            async for _ in notices:
+                news.tell()
+        finally:
+            close = getattr(notices, "aclose", None)
+            if close is not None:
+                await close()

@@ -1,0 +1,116 @@
+"""The composition root of a worker process: settings in, a running engine out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from agents.providers import provide
+from agents.registry import AGENTS
+from envelope.errors import JournalUnavailable
+from envelope.resources import Resources
+from worker.backend import Backend
+from worker.engine.isolation import Cell, SubprocessCell
+from worker.engine.parts import EngineParts
+from worker.engine.service import EngineService
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.app import MusterCelery
+
+_AGAIN_SECONDS = 1.0
+
+
+class WorkerProcess:
+    """The engine of this process, started once, when it is first needed, on the process's loop.
+
+    Args:
+        app: The Celery app.
+        settings: The settings.
+        worker_id: The name that the journal knows this process by; made up where None.
+        cell: Where runs close to death are executed.
+    """
+
+    def __init__(
+        self,
+        app: MusterCelery,
+        settings: Settings,
+        *,
+        worker_id: str | None = None,
+        cell: Cell | None = None,
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._worker_id = worker_id
+        self._cell = cell
+        self._starting: asyncio.Task[EngineService] | None = None
+        self._backend: Backend | None = None
+        self._resources = Resources()
+        self._log: Any = structlog.get_logger("muster")
+
+    async def service(self) -> EngineService:
+        """Return the running engine; waits while the journal is away."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        return await asyncio.shield(self._starting)
+
+    async def drain(self) -> None:
+        """Give all runs back, at their next step boundary."""
+        if self._starting is not None and self._starting.done():
+            await self._starting.result().engine.drain()
+
+    async def stop(self) -> None:
+        """End in order: nothing is left owned, nothing submitted is left unwritten."""
+        if self._starting is None:
+            return
+        if self._starting.done():
+            await self._starting.result().stop()
+        else:
+            self._starting.cancel()
+        if self._backend is not None:
+            await self._backend.close()
+        await asyncio.to_thread(self._resources.close)
+        self._starting = None
+
+    async def _start(self) -> EngineService:
+        backend = self._backend = await self._connected()
+        provide(self._resources, self._settings)
+        identity = {"worker_id": self._worker_id} if self._worker_id else {}
+        service = EngineService(
+            EngineParts(
+                settings=self._settings,
+                journal=backend.journal,
+                queue=backend.queue,
+                wakeups=backend.wakeups,
+                resources=self._resources,
+                log=self._log,
+                cell=self._cell,
+                steps_here=self._steps_here(),
+                **identity,
+            )
+        )
+        await service.start()
+        self._log.info("worker.started", worker=service.parts.worker_id)
+        return service
+
+    async def _connected(self) -> Backend:
+        while True:
+            try:
+                return await Backend.open(self._settings, self._app)
+            except JournalUnavailable as error:
+                self._log.error("worker.waits_for_journal", error=str(error))
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _steps_here(self) -> frozenset[str]:
+        """Under other pools than ours a run holds the slot that its own step would need."""
+        if self._app.holds_many_runs:
+            return frozenset()
+        consumed = self._app.amqp.queues.consume_from
+        return frozenset(name for name in AGENTS.names() if f"agent.{name}" in consumed)
+
+
+def isolating(app: MusterCelery, settings: Settings) -> WorkerProcess:
+    """Return the process of a worker, which isolates what keeps killing workers."""
+    return WorkerProcess(app, settings, cell=SubprocessCell())

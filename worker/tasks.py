@@ -1,0 +1,39 @@
+"""The Celery tasks: `run.<flow>` executes a run, `agent.<name>` a queued step. Thin on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agents.registry import AGENTS
+from orchestrators.registry import FLOWS
+from worker.app import MusterCelery, register
+from worker.process import WorkerProcess
+
+Body = Callable[..., Coroutine[Any, Any, None]]
+
+
+def register_tasks(app: MusterCelery, process: WorkerProcess) -> None:
+    """Make every registered flow and agent a task with its queue."""
+    for flow in FLOWS.names():
+        register(app, f"run.{flow}", _run_body(process), weightless=True)
+    for agent in AGENTS.names():
+        register(app, f"agent.{agent}", _step_body(process))
+
+
+def _run_body(process: WorkerProcess) -> Body:
+    async def run(run_id: str) -> None:
+        """Execute the run of that id; without effect where it is owned, ended or unknown."""
+        service = await process.service()
+        await service.engine.execute(run_id)
+
+    return run
+
+
+def _step_body(process: WorkerProcess) -> Body:
+    async def step(run_id: str, step: str) -> None:
+        """Execute that queued step; without effect where it is taken, settled or unknown."""
+        service = await process.service()
+        await service.engine.steps.execute(run_id, step)
+
+    return step
