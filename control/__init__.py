@@ -9,21 +9,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from control.campaign_manager import AsyncCampaignManager, CampaignManager
+    from control.async_client import AsyncMuster
+    from control.async_manager import AsyncCampaignManager
+    from control.async_run import AsyncRun
+    from control.client import Muster
     from control.event import Event
-    from control.handle import AsyncRun
-    from control.muster import AsyncMuster
+    from control.manager import CampaignManager
     from control.outcome import RunCancelled, RunFailed, RunTimeout
-    from control.sync import Muster, Run
+    from control.run import Run
 
 _HOMES = {
-    "AsyncCampaignManager": "control.campaign_manager",
-    "AsyncMuster": "control.muster",
-    "AsyncRun": "control.handle",
-    "CampaignManager": "control.campaign_manager",
+    "AsyncCampaignManager": "control.async_manager",
+    "AsyncMuster": "control.async_client",
+    "AsyncRun": "control.async_run",
+    "CampaignManager": "control.manager",
     "Event": "control.event",
-    "Muster": "control.sync",
-    "Run": "control.sync",
+    "Muster": "control.client",
+    "Run": "control.run",
     "RunCancelled": "control.outcome",
     "RunFailed": "control.outcome",
     "RunTimeout": "control.outcome",

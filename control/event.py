@@ -31,12 +31,8 @@ def _printable(text: str) -> str:
     return text
 
 
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)
-]
-TagName = Annotated[
-    str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable)
-]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+TagName = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable)]
 TagValue = Annotated[str, StringConstraints(max_length=256), AfterValidator(_printable)]
 
 

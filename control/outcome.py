@@ -40,7 +40,9 @@ class RunCancelled(errors.RunCancelled):
         self.run_id = run.run_id
         self.reason = run.cancel_reason
         self.failure = failure_of(run)
-        super().__init__(f"Run {run.run_id} was cancelled: {run.cancel_reason or 'no reason given'}")
+        super().__init__(
+            f"Run {run.run_id} was cancelled: {run.cancel_reason or 'no reason given'}"
+        )
 
 
 class RunTimeout(errors.RunTimeout):

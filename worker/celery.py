@@ -125,7 +125,7 @@ def register(
             f"Task name {name!r} is taken by {taken_by!r}; give one of the two another name."
         )
     app.route_to(name, queue or queue_of_task(name) or DEFAULT_QUEUE)
-    decorate: Any = app.task(name=name, lazy=False, **options)
+    decorate: Any = app.task(name=name, lazy=False, shared=False, **options)
     task: AsyncTask = decorate(async_fn)
     return task
 

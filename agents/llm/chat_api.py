@@ -50,7 +50,7 @@ async def ask_chat(
     max_output_tokens: int,
 ) -> Answer:
     """Ask once; the SDK's errors pass through."""
-    system = {"role": "system", "content": f"{instructions}\n\n{schema.in_words()}"}
+    system: Any = {"role": "system", "content": f"{instructions}\n\n{schema.in_words()}"}
     said: Any = [{"role": message.role, "content": message.text} for message in messages]
     form: Any = {
         "type": "json_schema",

@@ -51,6 +51,11 @@ class IdleConnections(Generic[C]):
         """Close what is idle now and whatever is given back later."""
         with self._lock:
             self._closed = True
+        self.drop_idle()
+
+    def drop_idle(self) -> None:
+        """Close what is idle now."""
+        with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()

@@ -14,7 +14,7 @@ from agents.sql.errors import StoreBroken, StoreUnavailable
 from agents.sql.idle import IdleConnections
 
 _CONNECT_SECONDS = 10
-_STATEMENT_MILLISECONDS = 60_000
+_TIME_LIMIT = "60s"
 _DRIVER = re.compile(r"\Apostgres(?:ql)?(?:\+psycopg)?://")
 _SCHEMA_LOCK = 7_305_208_861_245
 
@@ -48,6 +48,9 @@ class PostgresDatabase:
             with self._connections.borrow() as connection, connection.transaction():
                 yield connection
         except psycopg.Error as error:
+            if isinstance(error, psycopg.OperationalError):
+                # A server that restarted has broken every connection, not only this one.
+                self._connections.drop_idle()
             raise _explained(error) from error
 
     def lock_schema(self, connection: Connection) -> None:
@@ -64,9 +67,10 @@ class PostgresDatabase:
             autocommit=True,
             connect_timeout=_CONNECT_SECONDS,
             application_name="muster-agents",
-            options=f"-c statement_timeout={_STATEMENT_MILLISECONDS}",
+            prepare_threshold=None,  # poolers between us and the server lose prepared statements
         )
         try:
+            connection.execute("SELECT set_config('statement_timeout', %s, false)", [_TIME_LIMIT])
             self._prepare(connection)
         except BaseException:
             connection.close()

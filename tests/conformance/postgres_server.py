@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-from glob import glob
 from pathlib import Path
 
 
@@ -13,8 +12,8 @@ def postgres_binaries() -> Path | None:
     on_path = shutil.which("initdb")
     if on_path is not None and shutil.which("pg_ctl") is not None:
         return Path(on_path).parent
-    found = sorted(glob("/usr/lib/postgresql/*/bin/initdb"))
-    return Path(found[-1]).parent if found else None
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found else None
 
 
 class PostgresServer:

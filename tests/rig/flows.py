@@ -150,9 +150,7 @@ async def wide(ctx: Any, request: Words) -> Envelope:
 async def failing_branch(ctx: Any, request: Words) -> Envelope:
     """One branch fails while the other waits; the flow goes on."""
     try:
-        await ctx.gather(
-            ctx.call("gated", {"text": "never"}), ctx.call("broken", {"text": "bang"})
-        )
+        await ctx.gather(ctx.call("gated", {"text": "never"}), ctx.call("broken", {"text": "bang"}))
     except Exception as error:
         made = await ctx.call("gated", {"text": "two"}, key="end")
         return Envelope.from_records([*made.records, {"failed": str(error)}], source="branch")

@@ -26,7 +26,9 @@ json_values: Any = st.recursive(
 ).filter(lambda value: "Infinity" not in json.dumps(value))  # fmt: skip
 
 
-@given(st.lists(st.dictionaries(st.text("abcdef", min_size=1), json_values, max_size=4), max_size=4))
+@given(
+    st.lists(st.dictionaries(st.text("abcdef", min_size=1), json_values, max_size=4), max_size=4)
+)
 def test_an_envelope_survives_json_and_dict_unchanged(rows: list[dict[str, Any]]) -> None:
     made = Envelope.from_records(rows, source="crm", filters={"a": 1}, task_id="t")
     assert Envelope.from_json(made.to_json()) == made

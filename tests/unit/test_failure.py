@@ -10,7 +10,7 @@ from envelope.failure import StepFailed, trace_text
 def _raised(error: BaseException) -> BaseException:
     try:
         raise error
-    except BaseException as caught:  # noqa: BLE001 - the traceback is what is wanted
+    except BaseException as caught:
         return caught
 
 

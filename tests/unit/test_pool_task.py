@@ -81,7 +81,7 @@ def test_a_bound_body_sees_its_request_in_what_it_starts(app: MusterCelery) -> N
 
 
 def test_a_plain_body_stays_plain(app: MusterCelery) -> None:
-    decorate: Any = app.task(name="plain", lazy=False)
+    decorate: Any = app.task(name="plain", lazy=False, shared=False)
     task = decorate(_thread)
     assert task.is_async is False
     assert task() == threading.current_thread().name

@@ -38,8 +38,10 @@ def celerys_own_message(*args: Any, **kwargs: Any) -> dict[str, Any]:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda children: st.lists(children, max_size=3)
-    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), children, max_size=3),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), children, max_size=3)
+    ),
     max_leaves=8,
 )
 

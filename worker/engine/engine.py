@@ -33,7 +33,9 @@ class Engine:
     def __init__(self, parts: EngineParts) -> None:
         self.parts = parts
         self.waiting = WaitingSteps(parts)
-        self.isolation = Isolation(parts.journal, parts.settings.max_losses, parts.cell)
+        self.isolation = Isolation(
+            parts.journal, parts.wakeups, parts.settings.max_losses, parts.cell
+        )
         self.steps = QueuedSteps(parts, self.isolation)
         self._running: dict[str, RunExecution] = {}
         self._draining = False

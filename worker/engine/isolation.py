@@ -26,6 +26,7 @@ from envelope.ports.journal import (
     StepCommit,
     StepState,
 )
+from envelope.ports.wakeup import Wakeups
 from worker.engine.writes import Outcome, attempt_record, settled_event
 
 
@@ -59,11 +60,13 @@ class Isolation:
 
     Attributes:
         journal: The journal.
+        wakeups: Tell a run's owner that its step is settled.
         max_losses: Losses in a row after which a run is dead.
         cell: Where isolated work runs; None leaves everything in this process.
     """
 
     journal: Journal
+    wakeups: Wakeups
     max_losses: int
     cell: Cell | None
 
@@ -119,9 +122,11 @@ class Isolation:
             record=replace(lost, outcome="lost"),
         )
         try:
-            await self.journal.commit_step(commit)
+            owner = await self.journal.commit_step(commit)
         except Fenced:
             return None  # the process died before it took the step, or after its commit
+        if owner:
+            self.wakeups.notify(owner, f"{step.run_id} {step.step}")
         return StepState.FAILED
 
 

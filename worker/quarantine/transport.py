@@ -15,6 +15,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from redis.client import PubSub
 
+from worker.pool.outliving import OutlivingChannel
 from worker.quarantine.inspection import fault_of_broadcast, fault_of_task
 from worker.quarantine.quarantine import Quarantine
 
@@ -97,11 +98,11 @@ class _Inspected:
         return lambda **options: InspectedRedis(inspector=inspector, **options)
 
 
-class InspectedChannel(_Inspected, kombu_redis.Channel):
+class InspectedChannel(_Inspected, OutlivingChannel, kombu_redis.Channel):
     """A Redis channel that inspects."""
 
 
-class InspectedSentinelChannel(_Inspected, kombu_redis.SentinelChannel):
+class InspectedSentinelChannel(_Inspected, OutlivingChannel, kombu_redis.SentinelChannel):
     """A Sentinel channel that inspects."""
 
 

@@ -1,0 +1,179 @@
+"""The client: enqueues runs, finds them, waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import BaseModel
+
+from control.async_manager import AsyncCampaignManager
+from control.async_run import AsyncRun
+from control.event import Event
+from control.run_lookup import find_run
+from envelope.errors import InvalidInput
+from envelope.ports.journal import Run, RunFilter, RunState
+from worker.settings import Settings
+
+_PAGE = 200
+
+
+class AsyncMuster:
+    """Reaches runs over the configured journal and queue; connects when it is first used.
+
+    Args:
+        settings: The settings; None reads the environment and `.env`.
+        manager: A campaign manager to use instead of one made from the settings.
+
+    Raises:
+        ConfigurationError: A setting is wrong.
+
+    Example:
+        >>> async with AsyncMuster() as muster:
+        ...     run = await muster.enqueue("lead", {"company": "Acme"}, key="acme")
+        ...     envelope = await run.result(timeout=60)
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, manager: AsyncCampaignManager | None = None
+    ) -> None:
+        self._settings = settings
+        self._manager = manager
+        self._opening = asyncio.Lock()
+
+    async def manager(self) -> AsyncCampaignManager:
+        """Return the campaign manager; connects where that has not been done.
+
+        Raises:
+            JournalUnavailable: The database is away.
+            ModuleNotLoaded: A module of MUSTER_INCLUDE cannot be imported.
+        """
+        async with self._opening:
+            if self._manager is None:
+                self._manager = await AsyncCampaignManager.from_settings(self._settings)
+            return self._manager
+
+    async def enqueue(
+        self,
+        flow: str,
+        payload: BaseModel | Mapping[str, Any],
+        *,
+        user: str | None = None,
+        thread: str | None = None,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        priority: int = 0,
+        delay: float = 0.0,
+        allow_delivery: bool = False,
+        tenant: str = "default",
+        source: str = "api",
+    ) -> AsyncRun:
+        """Enqueue a run of `flow` and return its handle; the run is committed by then.
+
+        Args:
+            flow: Name of a registered flow.
+            payload: Its input.
+            user: The user to run for.
+            thread: That user's thread.
+            key: Idempotency key: the same key and payload name the same run.
+            tags: Labels to find the run by.
+            priority: 0 to 9, which goes first.
+            delay: Seconds before the run may start.
+            allow_delivery: Whether the run may act on the outside world.
+            tenant: Whose run it is.
+            source: What triggered the run.
+
+        Raises:
+            InvalidInput, NotRegistered, TooLarge, IdempotencyConflict, JournalUnavailable: See
+                `AsyncCampaignManager.ingest_event`.
+        """
+        event = Event.of(
+            {
+                "flow": flow,
+                "payload": payload,
+                "user": user,
+                "thread": thread,
+                "key": key,
+                "tags": dict(tags or {}),
+                "priority": priority,
+                "delay": delay,
+                "allow_delivery": allow_delivery,
+                "tenant": tenant,
+                "source": source,
+            }
+        )
+        return await (await self.manager()).ingest_event(event)
+
+    async def get(self, run_id: str) -> AsyncRun:
+        """Return the handle of a run, named by its id or a unique beginning of it.
+
+        Raises:
+            UnknownRun: There is no such run.
+            InvalidInput: Several runs begin like that.
+        """
+        manager = await self.manager()
+        found = await find_run(manager.backend.journal, run_id)
+        return manager.handle(found.run_id)
+
+    async def runs(
+        self,
+        *,
+        states: Sequence[RunState | str] = (),
+        flow: str | None = None,
+        tenant: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Run]:
+        """Return runs, newest first; None and empty mean any. `before` continues a list.
+
+        Raises:
+            InvalidInput: There is no such state.
+        """
+        journal = (await self.manager()).backend.journal
+        return await journal.runs(
+            RunFilter(
+                states=frozenset(map(_state, states)),
+                flow=flow,
+                tenant=tenant,
+                tags=dict(tags or {}),
+                before=before,
+                limit=limit,
+            )
+        )
+
+    async def every_run(
+        self, *, tags: Mapping[str, str], states: Sequence[RunState] = ()
+    ) -> AsyncIterator[Run]:
+        """Yield all runs that carry these tags, newest first."""
+        before = None
+        while page := await self.runs(tags=tags, states=states, before=before, limit=_PAGE):
+            for run in page:
+                yield run
+            before = page[-1].run_id
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        if self._manager is not None:
+            await self._manager.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _state(name: RunState | str) -> RunState:
+    try:
+        return RunState(name)
+    except ValueError:
+        known = ", ".join(RunState)
+        raise InvalidInput(f"There is no run state {name!r}. States: {known}.") from None

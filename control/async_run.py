@@ -1,0 +1,131 @@
+"""A run in its caller's hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+from control.looking import Lookout
+from control.outcome import RunTimeout, has_ended, outcome_of
+from control.receipt import Receipt
+from envelope.envelope import Envelope
+from envelope.errors import UnknownRun
+from envelope.events import TERMINAL_EVENTS
+from envelope.ports.journal import Event, Journal, Run, RunState
+from envelope.ports.wakeup import Wakeups
+from worker.engine.service import CANCEL_NOTICE
+
+_PAGE = 500
+_TERMINAL_NAMES = frozenset(event.value for event in TERMINAL_EVENTS)
+
+
+class AsyncRun:
+    """The handle of a run. Made by the client and the campaign manager.
+
+    Attributes:
+        id: The run's id.
+        receipt: What the trigger got; None for a run that was looked up.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        journal: Journal,
+        wakeups: Wakeups,
+        lookout: Lookout,
+        receipt: Receipt | None = None,
+    ) -> None:
+        self.id = run_id
+        self.receipt = receipt
+        self._journal = journal
+        self._wakeups = wakeups
+        self._lookout = lookout
+
+    def __repr__(self) -> str:
+        return f"<AsyncRun {self.id}>"
+
+    async def row(self) -> Run:
+        """Return the run as the journal has it now.
+
+        Raises:
+            UnknownRun: There is no such run.
+        """
+        return _known(self.id, await self._journal.run(self.id))
+
+    async def status(self) -> RunState:
+        """Return the run's state; errors as `row`."""
+        return (await self.row()).state
+
+    async def ended(self, timeout: float | None = None) -> Run:  # noqa: ASYNC109 - public interface
+        """Wait until the run has ended, however it did, and return it.
+
+        Raises:
+            RunTimeout: It has not ended within `timeout` seconds. It goes on.
+            UnknownRun: There is no such run.
+        """
+        run = await self.row()
+        if has_ended(run):
+            return run
+        deadline = None if timeout is None else time.monotonic() + timeout
+        async with self._lookout.news(self.id) as news:
+            while not has_ended(run := await self.row()):
+                left = None if deadline is None else deadline - time.monotonic()
+                if timeout is not None and left is not None and left <= 0:
+                    raise RunTimeout(self.id, timeout, run.state)
+                await news.wait(left)
+        return run
+
+    async def result(self, timeout: float | None = None) -> Envelope:  # noqa: ASYNC109 - public interface
+        """Wait for the run's envelope.
+
+        Args:
+            timeout: Seconds to wait; None waits until the run ends.
+
+        Raises:
+            RunFailed: The run failed, or is dead.
+            RunCancelled: The run was cancelled.
+            RunTimeout: It has not ended within `timeout` seconds. It goes on.
+            UnknownRun: There is no such run.
+        """
+        return outcome_of(await self.ended(timeout))
+
+    async def events(self, after: int = 0) -> AsyncIterator[Event]:
+        """Yield the run's events in order as they come, those after `after` up to the terminal one.
+
+        Raises:
+            UnknownRun: There is no such run.
+        """
+        await self.row()
+        async with self._lookout.news(self.id) as news:
+            while True:
+                page = await self._journal.events(self.id, after, _PAGE)
+                for event in page:
+                    yield event
+                    if event.type in _TERMINAL_NAMES:
+                        return
+                    after = event.number
+                if not page:
+                    if has_ended(run := await self.row()) and run.events <= after:
+                        return
+                    await news.wait()
+
+    async def cancel(self, reason: str = "cancelled by the caller") -> RunState:
+        """Cancel the run and return its state.
+
+        A run that nobody executes is cancelled at once; a running one when its worker has
+        stopped its agents. A run that has ended stays as it is.
+
+        Raises:
+            UnknownRun: There is no such run.
+        """
+        run = _known(self.id, await self._journal.cancel(self.id, reason))
+        if run.owner is not None:
+            self._wakeups.notify(run.owner, CANCEL_NOTICE)
+        self._wakeups.notify(self.id, "events")
+        return run.state
+
+
+def _known(run_id: str, run: Run | None) -> Run:
+    if run is None:
+        raise UnknownRun(f"There is no run {run_id!r}. `muster runs list` shows the newest ones.")
+    return run

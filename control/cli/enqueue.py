@@ -1,0 +1,100 @@
+"""`muster enqueue`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from control.async_client import AsyncMuster
+from control.async_run import AsyncRun
+from control.cli.group import EXIT_RUN_FAILED
+from control.cli.options import json_option, parsed_payload, parsed_tags, tag_option
+from control.cli.run_view import print_run, state_text
+from control.cli.session import with_client
+from control.cli.terminal import console, print_json, side_console
+from control.run_report import RunReport
+from envelope.ports.journal import RunState
+
+
+@click.command()
+@click.argument("flow")
+@click.option(
+    "--payload", default="{}", metavar="JSON|@FILE|-", help="The flow's input; - reads stdin."
+)
+@click.option("--user", help="The user to run for.")
+@click.option("--thread", help="That user's thread.")
+@click.option("--key", help="Idempotency key: the same key and payload name the same run.")
+@tag_option
+@click.option("--priority", type=int, default=0, help="0 (default) to 9, which goes first.")
+@click.option("--delay", type=float, default=0.0, metavar="S", help="Seconds before it may start.")
+@click.option("--allow-delivery", is_flag=True, help="Let it act on the outside world.")
+@click.option("--wait", is_flag=True, help="Wait for the result; exit with 1 if the run fails.")
+@click.option("--timeout", type=float, metavar="S", help="With --wait: seconds to wait at most.")
+@json_option
+@click.pass_context
+def enqueue(
+    ctx: click.Context,
+    flow: str,
+    payload: str,
+    tags: tuple[str, ...],
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Enqueue a run of FLOW. Once this returns, the run is committed."""
+    request = {"payload": parsed_payload(payload), "tags": parsed_tags(tags), **options}
+
+    async def work(client: AsyncMuster) -> RunState:
+        run = await client.enqueue(flow, source="cli", **request)
+        if wait:
+            return await _finish(client, run, timeout, as_json)
+        await _announce(run, as_json)
+        return RunState.QUEUED
+
+    if with_client(work) not in {RunState.SUCCEEDED, RunState.QUEUED}:
+        ctx.exit(EXIT_RUN_FAILED)
+
+
+async def _announce(run: AsyncRun, as_json: bool) -> None:
+    receipt = run.receipt
+    assert receipt is not None  # noqa: S101 - what was just enqueued has one
+    state = await run.status()
+    if as_json:
+        print_json(
+            {
+                "run_id": run.id,
+                "status": state.value,
+                "flow": receipt.flow,
+                "version": receipt.version,
+                "created": receipt.created,
+                "sent": receipt.sent,
+                "notice": receipt.notice,
+            }
+        )
+        return
+    was = "" if receipt.created else " (it was there before: same key and payload)"
+    console().print(f"Run [bold]{run.id}[/] is {state_text(state)}{was}.")
+    hints = side_console()
+    if receipt.notice:
+        hints.print(f"[yellow]Not sent yet:[/] {receipt.notice}")
+    hints.print(f"[dim]muster runs watch {run.id}[/]")
+
+
+async def _finish(
+    client: AsyncMuster, run: AsyncRun, timeout: float | None, as_json: bool  # noqa: ASYNC109 - an option's value
+) -> RunState:
+    hints = side_console()
+    with hints.status(f"Run {run.id} …") if hints.is_terminal else _nothing():
+        ended = await run.ended(timeout)
+    report = await RunReport.read((await client.manager()).backend.journal, ended)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_run(console(), report)
+    return ended.state
+
+
+def _nothing() -> click.utils.KeepOpenFile:
+    raise NotImplementedError

@@ -1,0 +1,53 @@
+"""A run in the hand of synchronous code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from control.async_run import AsyncRun
+from control.loop_thread import LoopThread
+from control.receipt import Receipt
+from envelope.envelope import Envelope
+from envelope.ports.journal import Event, RunState
+from envelope.ports.journal import Run as RunRow
+
+
+class Run:
+    """The handle of a run, for synchronous code. See `AsyncRun` for what each call means."""
+
+    def __init__(self, run: AsyncRun, thread: LoopThread) -> None:
+        self._run = run
+        self._thread = thread
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}>"
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._run.id
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """What the trigger got; None for a run that was looked up."""
+        return self._run.receipt
+
+    def row(self) -> RunRow:
+        """Return the run as the journal has it now."""
+        return self._thread.call(self._run.row())
+
+    def status(self) -> RunState:
+        """Return the run's state."""
+        return self._thread.call(self._run.status())
+
+    def result(self, timeout: float | None = None) -> Envelope:
+        """Wait for the run's envelope; raises RunFailed, RunCancelled or RunTimeout."""
+        return self._thread.call(self._run.result(timeout))
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """Yield the run's events in order, from number `after` + 1 to the terminal one."""
+        return self._thread.iterate(self._run.events(after))
+
+    def cancel(self, reason: str = "cancelled by the caller") -> RunState:
+        """Cancel the run and return its state."""
+        return self._thread.call(self._run.cancel(reason))

@@ -1,0 +1,147 @@
+"""A run as JSON: what `--json` prints."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from envelope.ports.journal import Attempt, Event, Journal, Run, Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """A run with everything that the journal knows about it."""
+
+    run: Run
+    steps: Sequence[Step]
+    attempts: Sequence[Attempt]
+    events: Sequence[Event]
+
+    @classmethod
+    async def read(cls, journal: Journal, run: Run) -> Self:
+        """Read what belongs to `run`."""
+        return cls(
+            run=run,
+            steps=await journal.steps(run.run_id),
+            attempts=await journal.attempts(run.run_id),
+            events=await _all_events(journal, run.run_id),
+        )
+
+    def attempts_of(self, step: str) -> list[Attempt]:
+        """Return the attempts of a step, in order."""
+        return [attempt for attempt in self.attempts if attempt.step == step]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `runs show --json` prints."""
+        run, attempts = self.run, defaultdict(list)
+        for attempt in self.attempts:
+            attempts[attempt.step].append(_attempt_json(attempt))
+        return {
+            **run_json(run),
+            "payload": _parsed(run.payload),
+            "steps": [_step_json(step, attempts[step.step]) for step in self.steps],
+            "events": [event_json(event) for event in self.events],
+            "envelope": _parsed(run.envelope),
+            "trace": run.trace,
+        }
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """Return a run as lists show it: no payload, no envelope."""
+    return {
+        "run_id": run.run_id,
+        "status": run.state.value,
+        "flow": run.flow,
+        "version": run.version,
+        "source": run.source,
+        "tenant": run.tenant,
+        "user": run.user,
+        "thread": run.thread,
+        "key": run.key,
+        "tags": dict(run.tags),
+        "priority": run.priority,
+        "allow_delivery": run.allow_delivery,
+        "trace_id": run.trace_id,
+        "steps_done": run.steps_done,
+        "losses": run.losses,
+        "worker": run.owner,
+        "created_at": iso(run.created_at),
+        "available_at": iso(run.available_at),
+        "started_at": iso(run.started_at),
+        "finished_at": iso(run.finished_at),
+        "seconds": seconds_of(run),
+        "cancel_reason": run.cancel_reason,
+        "error": _parsed(run.failure),
+    }
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Return an event as a line of `runs watch --json`."""
+    return {
+        "run_id": event.run_id,
+        "number": event.number,
+        "type": event.type,
+        "at": iso(event.at),
+        "step": event.step,
+        "data": _parsed(event.data),
+    }
+
+
+def seconds_of(item: Run | Step) -> float | None:
+    """Return how long a run or step took; None while it has not ended."""
+    if item.started_at is None or item.finished_at is None:
+        return None
+    return round(max(0.0, item.finished_at - item.started_at), 6)
+
+
+def iso(at: float | None) -> str | None:
+    """Return a time of the journal as ISO 8601 in UTC."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def _step_json(step: Step, attempts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "step": step.step,
+        "kind": step.kind,
+        "agent": step.agent if step.kind == "agent" else None,
+        "status": step.state.value,
+        "attempt": step.attempt,
+        "inline": step.inline,
+        "worker": step.executor,
+        "losses": step.losses,
+        "started_at": iso(step.started_at),
+        "finished_at": iso(step.finished_at),
+        "seconds": seconds_of(step),
+        "attempts": list(attempts),
+        "input": _parsed(step.input),
+        "result": _parsed(step.result),
+        "error": _parsed(step.failure),
+    }
+
+
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.attempt,
+        "outcome": attempt.outcome,
+        "worker": attempt.executor,
+        "seconds": attempt.seconds,
+        "finished_at": iso(attempt.finished_at),
+        "error": _parsed(attempt.failure),
+    }
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+async def _all_events(journal: Journal, run_id: str) -> list[Event]:
+    events: list[Event] = []
+    while page := await journal.events(run_id, events[-1].number if events else 0):
+        events += page
+    return events
