@@ -111,9 +111,7 @@ class Lineage:
         seen.add(record_id)
         if known is None or repeated:
             return Ancestry(record_id, known, repeated, ())
-        parents = tuple(
-            self._walk(parent, seen) for parent in known.record.provenance.derived_from
-        )
+        parents = tuple(self._walk(parent, seen) for parent in known.record.provenance.derived_from)
         return Ancestry(record_id, known, repeated, parents)
 
 

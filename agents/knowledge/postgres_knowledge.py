@@ -1,10 +1,9 @@
 """Knowledge in Postgres, ranked by its full text search.
 
-    muster_knowledge.documents   id, collection, path, sha256
-    muster_knowledge.texts       id, sha256, heading, text, lexemes    a distinct passage, once
-    muster_knowledge.passages    document_id, start, text_id           where a text stands
-
-The tables have a schema of their own, so they never meet the journal's in a shared database.
+Tables, in a schema of their own, so that they never meet the journal's in a shared database:
+    muster_knowledge.documents: id, collection, path, sha256.
+    muster_knowledge.texts: id, sha256, heading, text, lexemes. A distinct passage, stored once.
+    muster_knowledge.passages: document_id, start, text_id. Where a text stands.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Knowledge in a SQLite file, ranked by FTS5's bm25.
 
-documents   id, collection, path, sha256
-texts       id, sha256, heading, text            a distinct passage, stored and indexed once
-passages    document_id, start, text_id          where a text stands
-texts_fts   full text index of texts, kept by triggers
+Tables:
+    documents: id, collection, path, sha256.
+    texts: id, sha256, heading, text. A distinct passage, stored and indexed once.
+    passages: document_id, start, text_id. Where a text stands.
+    texts_fts: The full text index of texts, kept by triggers.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ M = TypeVar("M", bound=BaseModel)
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _NAME_LIMIT = 64
 _MOST_PROBLEMS = 8
+_REFUSED = frozenset({"default", "minLength", "maxLength", "uniqueItems", "examples"})
+_NAMES_BELOW = frozenset({"properties", "$defs"})
 _CODE_FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(?P<inside>.*)\n\s*```\s*\Z", re.DOTALL)
 
 
@@ -35,7 +37,7 @@ class OutputSchema:
         """Make it; the SDK knows the strict form."""
         function = pydantic_function_tool(output)["function"]
         name = _NOT_A_NAME.sub("_", output.__name__)[:_NAME_LIMIT]
-        return cls(name, dict(function["parameters"]))
+        return cls(name, _allowed(function["parameters"]))
 
     def in_words(self) -> str:
         """Say the schema to a server that may ignore the structured one."""
@@ -50,6 +52,19 @@ class Misfit:
     """What is wrong with an output, for the model that wrote it."""
 
     problem: str
+
+
+def _allowed(schema: Any) -> Any:
+    """Drop the keywords that the strict form refuses; pydantic still checks them afterwards."""
+    if not isinstance(schema, dict):
+        return [_allowed(part) for part in schema] if isinstance(schema, list) else schema
+    return {
+        key: {name: _allowed(part) for name, part in value.items()}
+        if key in _NAMES_BELOW
+        else _allowed(value)
+        for key, value in schema.items()
+        if key not in _REFUSED
+    }
 
 
 def read_output(text: str, output: type[M]) -> M | Misfit:

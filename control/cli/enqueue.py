@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -35,6 +36,7 @@ from envelope.ports.journal import RunState
 @click.pass_context
 def enqueue(
     ctx: click.Context,
+    /,
     flow: str,
     payload: str,
     tags: tuple[str, ...],
@@ -83,18 +85,17 @@ async def _announce(run: AsyncRun, as_json: bool) -> None:
 
 
 async def _finish(
-    client: AsyncMuster, run: AsyncRun, timeout: float | None, as_json: bool  # noqa: ASYNC109 - an option's value
+    client: AsyncMuster,
+    run: AsyncRun,
+    seconds: float | None,
+    as_json: bool,
 ) -> RunState:
     hints = side_console()
-    with hints.status(f"Run {run.id} …") if hints.is_terminal else _nothing():
-        ended = await run.ended(timeout)
+    with hints.status(f"Run {run.id} …") if hints.is_terminal else nullcontext():
+        ended = await run.ended(seconds)
     report = await RunReport.read((await client.manager()).backend.journal, ended)
     if as_json:
         print_json(report.to_json())
     else:
         print_run(console(), report)
     return ended.state
-
-
-def _nothing() -> click.utils.KeepOpenFile:
-    raise NotImplementedError

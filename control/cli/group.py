@@ -32,7 +32,11 @@ class MusterGroup(click.Group):
     """
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
     ) -> click.Context:
         """Note whether JSON is asked for before anything can go wrong."""
         wants_json = "--json" in args

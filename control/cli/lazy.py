@@ -32,7 +32,11 @@ class LazyCommand(click.Group):
         return cast("click.Command", getattr(importlib.import_module(module), attribute))
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
     ) -> click.Context:
         """Parse the arguments by the real command; its context invokes it."""
         return self.real.make_context(info_name, args, parent, **extra)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -14,21 +15,22 @@ from tests.conformance.postgres_server import PostgresServer, postgres_binaries
 
 
 @pytest.fixture(scope="session")
-def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def own_postgres() -> Iterator[PostgresServer]:
     """A Postgres server that a test may stop, crash and start."""
     binaries = postgres_binaries()
     if binaries is None:
         if "CI" in os.environ:
             pytest.fail("CI must provide Postgres: initdb and pg_ctl were not found")
         pytest.skip("Postgres is not installed: initdb and pg_ctl were not found")
-    folder = tmp_path_factory.mktemp("pg")
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)  # the server may run as another user than the tests
-    server = PostgresServer(folder, binaries)
-    server.create()
-    server.start()
-    yield server
-    server.stop("immediate")
+    # Not below pytest's own folder: that is closed to the user that the server may run as.
+    with TemporaryDirectory(prefix="muster-pg-") as folder:
+        server = PostgresServer(Path(folder), binaries)
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
 
 
 @pytest.fixture(scope="session")

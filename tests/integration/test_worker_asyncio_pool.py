@@ -74,9 +74,7 @@ def test_no_more_bodies_run_than_c_allows(broker: Broker, worker: WorkerProcess)
     until(broker.settled, what="all are acknowledged")
 
 
-def test_early_acknowledged_messages_are_bounded_too(
-    broker: Broker, worker: WorkerProcess
-) -> None:
+def test_early_acknowledged_messages_are_bounded_too(broker: Broker, worker: WorkerProcess) -> None:
     for number in range(3 * CONCURRENCY):
         broker.send("probe.nap_acked_early", 0.2, str(number))
     until(lambda: broker.redis.llen("napped") == 3 * CONCURRENCY, what="all naps are over")
@@ -96,7 +94,7 @@ def test_a_plain_body_runs_in_a_thread_and_does_not_block_the_loop(
     assert plain["pid"] == worker.pid
 
 
-def _row(text: str) -> dict[str, Any]:
+def _row(text: str | bytes) -> dict[str, Any]:
     row: dict[str, Any] = json.loads(text)
     return row
 
@@ -145,9 +143,7 @@ def test_the_hard_limit_ends_the_body_and_the_tracer_records_it(
     assert worker.says("TimeLimitExceeded(0.3")
 
 
-def test_the_hard_limit_requeues_if_the_task_says_so(
-    broker: Broker, worker: WorkerProcess
-) -> None:
+def test_the_hard_limit_requeues_if_the_task_says_so(broker: Broker, worker: WorkerProcess) -> None:
     sent = broker.send("probe.hang_requeued_at_its_limit", time_limit=0.3)
     until(lambda: hanging(broker) >= 2, what="it runs again after its limit")
     broker.app.control.revoke(sent, terminate=True)
@@ -222,6 +218,5 @@ def test_the_pool_grows_and_shrinks_on_command(broker: Broker, worker: WorkerPro
     assert inspect(broker, "stats")["pool"]["max-concurrency"] == CONCURRENCY + 2
     broker.app.control.pool_shrink(2, reply=True)
     assert inspect(broker, "stats")["pool"]["max-concurrency"] == CONCURRENCY
-    (answer,) = broker.app.control.pool_shrink(CONCURRENCY, reply=True)
-    (said,) = answer.values()
-    assert "at least one" in str(said)
+    answer = broker.app.control.pool_shrink(CONCURRENCY, reply=True)
+    assert "at least one" in str(answer)

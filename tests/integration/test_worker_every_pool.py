@@ -12,6 +12,7 @@ FLAGS = {
     "threads": ("-P", "threads", "-c", "4"),
     "solo": ("-P", "solo"),
 }
+BANNER = {**{name: name for name in FLAGS}, "asyncio": "asyncio_pool", "threads": "thread"}
 
 
 @pytest.fixture(scope="module", params=FLAGS)
@@ -22,6 +23,7 @@ def pool(
 ) -> Iterator[Broker]:
     broker = new_broker()
     worker = start_worker(broker, *FLAGS[request.param]).ready()
+    assert worker.says(f"({BANNER[request.param]})")
     yield broker
     worker.kill()
 
@@ -82,20 +84,20 @@ def test_a_rejected_message_does_not_return(broker: Broker) -> None:
     assert broker.signals("probe.reject").count("prerun") == 1
 
 
-def test_a_soft_limit_can_be_caught_in_the_body(
-    broker: Broker, request: pytest.FixtureRequest
-) -> None:
-    if request.node.callspec.params["pool"] not in {"asyncio", "prefork"}:
-        pytest.skip("Celery has no time limits under threads and solo")
+# Celery has no time limits under threads and solo.
+limited_pools = pytest.mark.parametrize("pool", ["asyncio", "prefork"], indirect=True)
+
+
+@limited_pools
+def test_a_soft_limit_can_be_caught_in_the_body(broker: Broker) -> None:
     broker.send("probe.catch_soft_limit", soft_time_limit=0.3, time_limit=20)
     until(lambda: broker.traces("soft limit caught"), what="the body caught its limit")
     until(lambda: "success" in broker.signals("probe.catch_soft_limit"), what="it succeeded")
     until(broker.settled, what="the message is acknowledged")
 
 
-def test_a_soft_limit_cancels_a_task_group(broker: Broker, request: pytest.FixtureRequest) -> None:
-    if request.node.callspec.params["pool"] not in {"asyncio", "prefork"}:
-        pytest.skip("Celery has no time limits under threads and solo")
+@limited_pools
+def test_a_soft_limit_cancels_a_task_group(broker: Broker) -> None:
     broker.send("probe.soft_limit_in_a_group", soft_time_limit=0.3, time_limit=20)
     until(lambda: broker.traces("member cancelled"), what="the member was cancelled")
     until(lambda: "failure" in broker.signals("probe.soft_limit_in_a_group"), what="it failed")

@@ -151,9 +151,7 @@ def test_all_kinds_at_once_are_counted(broker: Broker, worker: WorkerProcess) ->
     until(broker.settled, what="nothing is left")
 
 
-def test_a_broken_broadcast_does_not_stop_the_worker(
-    broker: Broker, worker: WorkerProcess
-) -> None:
+def test_a_broken_broadcast_does_not_stop_the_worker(broker: Broker, worker: WorkerProcess) -> None:
     database = re.search(r"/(\d+)$", broker.url)
     assert database is not None
     for channel in ("celery.pidbox", "celeryev/worker.heartbeat"):

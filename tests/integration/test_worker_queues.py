@@ -39,6 +39,14 @@ def test_messages_find_their_queue_by_the_name_of_the_task(
     assert lengths == {"runs.lead": 1, "agent.rag": 1, "muster": 1}
 
 
+def test_a_typed_prefork_is_obeyed_with_a_process_for_each_cpu(
+    new_broker: Callable[[], Broker], start_worker: Callable[..., WorkerProcess]
+) -> None:
+    worker = start_worker(new_broker(), "-P", "prefork").ready()
+    assert worker.says(f"concurrency: {os.cpu_count()} (prefork)")
+    worker.kill()
+
+
 def celery(broker: Broker, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "celery", *arguments],

@@ -56,14 +56,14 @@ def test_within_a_running_loop_a_task_is_awaited(app: MusterCelery) -> None:
 
 
 def test_eager_execution_returns_the_result(app: MusterCelery) -> None:
-    assert register(app, "double", double).apply(args=[4]).get() == 8
+    assert register(app, "double", double).apply(args=(4,)).get() == 8
 
 
 def test_eager_execution_inside_a_running_loop_says_what_to_do(app: MusterCelery) -> None:
     task = register(app, "double", double)
 
     async def caller() -> str:
-        return repr(task.apply(args=[4]).result)
+        return repr(task.apply(args=(4,)).result)
 
     assert "await the task itself" in asyncio.run(caller())
 

@@ -69,11 +69,6 @@ class Inbox:
             self._hub.fire_timers()
         self.drain()
 
-    def close(self) -> None:
-        """Closes the sockets. The hub must have ended."""
-        self._receiver.close()
-        self._sender.close()
-
     def _sleep_again(self) -> None:
         # In this order: a notice put in between is either drained now or wakes the hub again.
         self._woken = False

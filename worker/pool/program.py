@@ -1,11 +1,16 @@
 """The worker program: Celery's own, with our queue patterns and a soft shutdown that drains."""
 
 import logging
+import os
 from typing import Any
 
+import click
 from celery.apps.worker import Worker
+from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.worker import state
+from click.core import ParameterSource
 
+from worker.pool.asyncio_pool import TaskPool
 from worker.queues import expand, known_queues
 
 logger = logging.getLogger(__name__)
@@ -15,6 +20,18 @@ class WorkerProgram(Worker):
     """What `celery -A worker worker` runs, whatever the pool."""
 
     app: Any
+
+    def setup_defaults(self, **options: Any) -> None:  # type: ignore[override]  # Celery calls it so
+        """Obeys a typed `-P prefork`, with one process for each CPU unless `-c` is typed too.
+
+        `prefork` is also the default of Celery's option, and Celery lets the setting `worker_pool`
+        win over either.
+        """
+        if options.get("pool") is TaskPool and _typed("pool"):
+            options["pool"] = PreforkPool
+        if options.get("pool") is PreforkPool and not _typed("concurrency"):
+            options["concurrency"] = os.cpu_count()
+        super().setup_defaults(**options)
 
     def setup_queues(self, include: Any, exclude: Any = None) -> None:
         """Expands patterns in `-Q` and `-X`.
@@ -35,3 +52,11 @@ class WorkerProgram(Worker):
         elif seconds > 0 and state.active_requests:
             logger.warning("Soft shutdown: running tasks have %s seconds to end", seconds)
             wait_idle(seconds)
+
+
+def _typed(option: str) -> bool:
+    """Whether the option stands on the command line of the command that runs."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return False
+    return context.get_parameter_source(option) is ParameterSource.COMMANDLINE

@@ -1,6 +1,7 @@
 """The task class whose `run` may be `async def`."""
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
@@ -81,7 +82,9 @@ class AsyncTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         try:
             return await coroutine
         finally:
-            _running.reset(token)
+            # A coroutine that nobody ends is closed by the garbage collector, in another context.
+            with contextlib.suppress(ValueError):
+                _running.reset(token)
 
 
 def _called_like_a_function(

@@ -197,12 +197,31 @@ def test_an_outcome_must_be_one(backend: Backend) -> None:
         claim = await queued_step(journal)
         await journal.claim_step(claim.run.run_id, "draft", "e1")
         for fields in (
-            {"state": StepState.RUNNING},
             {"events": [an_event("run.failed")]},
             {"result": "nul\x00"},
         ):
             with pytest.raises(InvalidInput):
                 await journal.commit_step(_outcome(claim.run.run_id, **fields))
+
+    backend.using(body)
+
+
+def test_an_executor_may_append_while_it_runs(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        claim = await queued_step(journal)
+        run_id = claim.run.run_id
+        taken = await journal.claim_step(run_id, "draft", "e1")
+        assert taken is not None
+        record = Attempt(step="draft", attempt=1, executor="e1", outcome="retried", seconds=1.0)
+        events = [an_event("mine", origin="o"), an_event("mine", origin="o")]
+        commit = _outcome(run_id, state=StepState.RUNNING, events=events, record=record)
+        assert await journal.commit_step(commit) == "w1"
+        assert list(await journal.steps(run_id)) == [taken.step]
+        assert [a.outcome for a in await journal.attempts(run_id)] == ["retried"]
+        assert (await types(journal, run_id))[-2:] == ["step.started", "mine"]
+        assert await journal.commit_step(_outcome(run_id)) == "w1"
+        with pytest.raises(Fenced):
+            await journal.commit_step(commit)
 
     backend.using(body)
 

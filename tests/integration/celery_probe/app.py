@@ -15,4 +15,7 @@ configure(
     visibility_seconds=int(os.environ.get("PROBE_VISIBILITY", "86400")),
     restore_seconds=1,
 )
-app.conf.include = ("tests.integration.celery_probe.tasks", "tests.integration.celery_probe.signals")
+app.conf.include = (
+    "tests.integration.celery_probe.tasks",
+    "tests.integration.celery_probe.signals",
+)

@@ -5,6 +5,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from celery import current_task
@@ -42,6 +43,10 @@ def _count(field: str) -> int:
     return int(client.hget("naps", field) or 0)
 
 
+async def tick() -> None:
+    """Nothing: what remains is the price of a message."""
+
+
 async def fail() -> None:
     await asyncio.sleep(0)
     raise ValueError("the body failed")
@@ -52,7 +57,7 @@ async def retry_by_hand(self: Any) -> int:
     leave("attempt", retries=self.request.retries)
     if self.request.retries < 2:
         raise self.retry(countdown=0, max_retries=3)
-    return self.request.retries
+    return int(self.request.retries)
 
 
 async def retry_by_itself(self: Any) -> None:
@@ -159,10 +164,12 @@ def plain(seconds: float) -> str:
     return "done"
 
 
-for function in (add, nap, wait_a_second, fail, hang, hang_and_refuse_to_end):
-    register(app, f"probe.{function.__name__}", function)
-for function in (catch_soft_limit, soft_limit_in_a_group, exit_process, reject):
-    register(app, f"probe.{function.__name__}", function)
+BODIES: list[Callable[..., Coroutine[Any, Any, Any]]] = [
+    *(add, tick, nap, wait_a_second, fail, hang, hang_and_refuse_to_end),
+    *(catch_soft_limit, soft_limit_in_a_group, exit_process, reject),
+]
+for body in BODIES:
+    register(app, f"probe.{body.__name__}", body)
 for bound in (retry_by_hand, look_at_request, start_child, look_at_parent, drained):
     register(app, f"probe.{bound.__name__}", bound, bind=True)
 register(

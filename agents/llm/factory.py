@@ -1,0 +1,32 @@
+"""Chooses the language model that the settings ask for."""
+
+from __future__ import annotations
+
+import importlib
+
+from agents.llm.offline_model import OfflineModel
+from agents.llm.port import LanguageModel
+
+
+def language_model(
+    api_key: str | None, base_url: str | None, model: str, timeout_seconds: float
+) -> LanguageModel:
+    """Return the OpenAI SDK's model where there is a key or a base URL, else the offline one.
+
+    Args:
+        api_key: The key; a compatible server may need none.
+        base_url: A compatible server; None for OpenAI.
+        model: Name of the model.
+        timeout_seconds: Absolute limit of one call.
+
+    Raises:
+        ModelAccessDenied: The key cannot stand in an HTTP header.
+    """
+    if not api_key and not base_url:
+        return OfflineModel()
+    # The SDK takes most of a second to import; a process without a model does not wait for it.
+    sdk = importlib.import_module("agents.llm.openai_model")
+    made: LanguageModel = sdk.OpenAIModel(
+        model, api_key=api_key or None, base_url=base_url or None, timeout_seconds=timeout_seconds
+    )
+    return made

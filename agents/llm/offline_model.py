@@ -1,0 +1,72 @@
+"""A model without a model: deterministic, free, and open about it in its name."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from agents.llm.errors import InvalidOutput
+from agents.llm.offline_fill import fill
+from agents.llm.port import Check, Generated, Prompt
+from envelope.envelope import explain
+from envelope.running import RUNNING
+from envelope.usage import Usage
+
+M = TypeVar("M", bound=BaseModel)
+
+OFFLINE_NAME: Final = "offline-composer-1"
+
+
+class ComposesOffline(Protocol):
+    """An output that knows how to be made of a prompt's data without a model."""
+
+    @classmethod
+    def compose_offline(cls, prompt: Prompt) -> Self:
+        """Make it of the task and the documents; the same prompt gives the same output."""
+
+
+class OfflineModel:
+    """A `LanguageModel` that calls nothing and invents nothing.
+
+    An output with `compose_offline` makes itself; any other is filled from its JSON schema with
+    sentences of the documents.
+    """
+
+    @property
+    def name(self) -> str:
+        """`offline-composer-1`; another number means that the same prompt may give another text."""
+        return OFFLINE_NAME
+
+    async def generate(
+        self, prompt: Prompt, output: type[M], *, check: Check | None = None
+    ) -> Generated[M]:
+        """Compose the output; see `LanguageModel.generate`.
+
+        Raises:
+            InvalidOutput: The output's schema cannot be met without a real model.
+        """
+        made = _made(prompt, output)
+        problem = check(made) if check else None
+        if problem:
+            raise _needs_model(output, problem)
+        usage = Usage(requests=1)
+        running = RUNNING.get()
+        if running is not None:
+            running.add_usage(usage)
+        return Generated(made, OFFLINE_NAME, usage, prompt.sha256(output))
+
+
+def _made(prompt: Prompt, output: type[M]) -> M:
+    compose = getattr(output, "compose_offline", None)
+    try:
+        return output.model_validate(compose(prompt) if compose else fill(output, prompt))
+    except ValidationError as problem:
+        raise _needs_model(output, explain(problem)) from problem
+
+
+def _needs_model(output: type[BaseModel], problem: str) -> InvalidOutput:
+    return InvalidOutput(
+        f"The offline model cannot make a {output.__name__}: {problem}. "
+        "Set MUSTER_OPENAI_API_KEY or MUSTER_OPENAI_BASE_URL to use a real model."
+    )

@@ -1,0 +1,87 @@
+"""`muster runs explain`: from a record down to the passages it was made from."""
+
+from __future__ import annotations
+
+import click
+from rich.markup import escape
+from rich.tree import Tree
+
+from control.async_client import AsyncMuster
+from control.cli.options import json_option
+from control.cli.session import with_client
+from control.cli.terminal import console, print_json
+from control.lineage import Ancestry, Lineage, summary
+from control.run_report import iso
+from envelope.envelope import Envelope
+from envelope.errors import InvalidInput
+from envelope.ports.journal import Run
+
+_SUMMARY_WIDTH = 110
+
+
+@click.command()
+@click.argument("run")
+@click.argument("record", required=False)
+@json_option
+def explain(run: str, record: str | None, as_json: bool) -> None:
+    """Show what a record of a run was made from, down to the source passages.
+
+    RECORD is a record's id or the beginning of one; without it every record of the run's envelope
+    is explained.
+    """
+
+    async def work(client: AsyncMuster) -> tuple[Run, list[Ancestry]]:
+        row = await (await client.get(run)).row()
+        journal = (await client.manager()).backend.journal
+        lineage = Lineage.of(row, await journal.steps(row.run_id))
+        names = [lineage.find(record)] if record else _final_records(row)
+        return row, [lineage.ancestry(name) for name in names]
+
+    row, trees = with_client(work)
+    if as_json:
+        print_json({"run_id": row.run_id, "records": [tree.to_json() for tree in trees]})
+        return
+    out = console()
+    for tree in trees:
+        out.print(lineage_tree(tree))
+
+
+def lineage_tree(ancestry: Ancestry) -> Tree:
+    """Return the tree of a record and what it was made from."""
+    tree = Tree(_label(ancestry), guide_style="dim")
+    _grow(tree, ancestry)
+    return tree
+
+
+def _grow(tree: Tree, ancestry: Ancestry) -> None:
+    for parent in ancestry.parents:
+        _grow(tree.add(_label(parent)), parent)
+
+
+def _label(ancestry: Ancestry) -> str:
+    known = ancestry.known
+    if known is None:
+        return f"[bold]{ancestry.record_id}[/]  [yellow]not among the records of this run[/]"
+    made = known.record.provenance
+    facts = {
+        "step": known.step,
+        "agent": made.agent,
+        "model": made.model,
+        "source": made.source,
+        "row": made.row_id,
+        "sha256": made.sha256[:12],
+        "at": iso(made.retrieved_at.timestamp()),
+    }
+    told = "  ".join(f"[dim]{name}[/] {escape(value)}" for name, value in facts.items() if value)
+    above = "  [dim](explained above)[/]" if ancestry.repeated else ""
+    text = escape(summary(known.record.data, _SUMMARY_WIDTH))
+    return f"[bold]{ancestry.record_id}[/]{above}\n{told}\n[italic]{text}[/]"
+
+
+def _final_records(run: Run) -> list[str]:
+    if run.envelope is None:
+        raise InvalidInput(
+            f"Run {run.run_id} is {run.state.value} and has no envelope. "
+            "Name a record of one of its steps: `muster runs show RUN --json` lists them."
+        )
+    return [record.id for record in Envelope.from_json(run.envelope, max_bytes=None).records]

@@ -1,0 +1,192 @@
+"""Workers are killed, Redis is flushed, messages come twice: every run still ends as it should."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.rig.cluster import (
+    Cluster,
+    all_ended,
+    events_of,
+    repeated_after_commit,
+    states,
+)
+from tests.services.waiting import wait_until
+
+SEED = 20_261_121
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, redis_url: str) -> Iterator[Cluster]:
+    redis.Redis.from_url(redis_url).flushall()
+    made = Cluster(tmp_path, redis_url, f"sqlite:///{tmp_path}/journal.sqlite3")
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("queued", [False, True], ids=["inline", "queued"])
+def test_killed_workers_cost_no_run_and_repeat_no_committed_step(
+    cluster: Cluster, queued: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(SEED)
+    for _ in range(2):
+        cluster.start()
+    kills: list[float] = []
+    with cluster.client() as muster:
+        wanted = [{"name": f"run {number}", "queued": queued} for number in range(40)]
+        runs = [muster.enqueue("ticks", payload) for payload in wanted]
+        wait_until(lambda: bool(cluster.trace()), 30, "work has begun")
+        while len(kills) < 10 and not all_ended(muster, len(runs)):
+            time.sleep(chance.uniform(0.5, 2.0))  # the fault's own rhythm
+            victim = chance.choice([worker for worker in cluster.workers if worker.alive])
+            victim.kill()
+            kills.append(time.time())
+            cluster.start()
+        wait_until(lambda: all_ended(muster, len(runs)), 180, "all runs have ended")
+        assert states(muster) == {"succeeded": len(runs)}
+        assert repeated_after_commit(cluster, muster) == []
+        resumed = [
+            (event.at, run.id)
+            for run in runs
+            for event in events_of(muster, run.id)
+            if event.type == "run.resumed"
+        ]
+    assert resumed, "no kill hit a run: the test proved nothing"
+    gaps = sorted(min((at - kill for kill in kills if kill < at), default=0) for at, _ in resumed)
+    with capsys.disabled():
+        print(
+            f"\n  seed {SEED}: {len(kills)} kills, {len(resumed)} resumed runs; from the last "
+            f"kill to resumed work: median {gaps[len(gaps) // 2]:.1f} s, longest {gaps[-1]:.1f} s "
+            f"(lease {cluster.lease_seconds} s)"
+        )
+
+
+@pytest.mark.timeout(180)
+def test_a_flushed_redis_costs_no_run(cluster: Cluster, redis_url: str) -> None:
+    cluster.start()
+    cluster.start()
+    with cluster.client() as muster:
+        runs = [
+            muster.enqueue(
+                "ticks", {"name": str(n), "steps": 3, "seconds": 0.5, "queued": n % 2 == 0}
+            )
+            for n in range(100)
+        ]
+        wait_until(lambda: len(cluster.trace()) > 50, 60, "work is under way")
+        redis.Redis.from_url(redis_url).flushall()
+        wait_until(lambda: all_ended(muster, len(runs)), 120, "all runs have ended")
+        assert states(muster) == {"succeeded": len(runs)}
+        assert repeated_after_commit(cluster, muster) == []
+
+
+@pytest.mark.timeout(120)
+def test_every_message_twice_changes_nothing(cluster: Cluster, redis_url: str) -> None:
+    broker = redis.Redis.from_url(redis_url)
+    with cluster.client() as muster:
+        runs = [
+            muster.enqueue("ticks", {"name": str(n), "steps": 2, "seconds": 0.1}) for n in range(20)
+        ]
+        queues = [key for key in broker.keys("runs.ticks*") if broker.type(key) == b"list"]
+        for queue in queues:
+            for message in broker.lrange(queue, 0, -1):
+                broker.lpush(queue, message)
+        assert sum(int(broker.llen(queue)) for queue in queues) == 40
+        cluster.start()
+        wait_until(lambda: all_ended(muster, len(runs)), 60, "all runs have ended")
+        assert states(muster) == {"succeeded": 20}
+        wait_until(lambda: not any(broker.llen(queue) for queue in queues), 30, "all consumed")
+        for run in runs:
+            kinds = [event.type for event in events_of(muster, run.id)]
+            assert kinds.count("run.started") == 1
+        starts = [line for line in cluster.trace() if line["what"] == "start"]
+        assert len(starts) == 40
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("queued", [False, True], ids=["inline", "queued"])
+def test_a_poison_run_is_dead_after_three_losses_and_others_go_on(
+    cluster: Cluster, queued: bool
+) -> None:
+    cluster.start()
+    with cluster.client() as muster:
+        bad = muster.enqueue("poisoned", {"how": "exit", "queued": queued})
+        good = [
+            muster.enqueue("ticks", {"name": str(n), "steps": 8, "seconds": 1}) for n in range(5)
+        ]
+
+        def ended() -> bool:
+            if not any(worker.alive for worker in cluster.workers):
+                cluster.start()
+            return all_ended(muster, 6)
+
+        wait_until(ended, 120, "all runs have ended")
+        assert bad.status() == "dead"
+        assert [run.status() for run in good] == ["succeeded"] * 5
+        starts = [line for line in cluster.trace() if line["run"] == bad.id]
+        assert len(starts) == 3
+        assert events_of(muster, bad.id)[-1].type == "run.dead"
+        assert len([worker for worker in cluster.workers if not worker.alive]) == 2
+
+
+@pytest.mark.timeout(120)
+def test_a_stopped_worker_gives_its_runs_back_at_once(cluster: Cluster) -> None:
+    first = cluster.start()
+    with cluster.client() as muster:
+        runs = [muster.enqueue("ticks", {"name": str(n), "steps": 6}) for n in range(10)]
+        wait_until(lambda: len(cluster.trace()) > 20, 60, "work is under way")
+        assert first.terminate() == 0
+        assert {str(run.state) for run in muster.runs()} <= {"queued", "succeeded"}
+        assert max(run.losses for run in muster.runs()) == 0
+        cluster.start()
+        wait_until(lambda: all_ended(muster, len(runs)), 60, "all runs have ended")
+        assert states(muster) == {"succeeded": 10}
+        assert repeated_after_commit(cluster, muster) == []
+
+
+@pytest.mark.timeout(120)
+def test_a_paused_worker_s_late_writes_are_refused(cluster: Cluster) -> None:
+    zombie = cluster.start()
+    with cluster.client() as muster:
+        runs = [muster.enqueue("ticks", {"name": str(n)}) for n in range(10)]
+        wait_until(lambda: len(cluster.trace()) > 15, 60, "work is under way")
+        zombie.signal(signal.SIGSTOP)
+        cluster.start()
+        wait_until(lambda: all_ended(muster, len(runs)), 60, "all runs have ended")
+        zombie.signal(signal.SIGCONT)
+        wait_until(
+            lambda: "run.dropped" in zombie.log.read_text(), 30, "the zombie's write is refused"
+        )
+        assert states(muster) == {"succeeded": 10}
+        assert repeated_after_commit(cluster, muster) == []
+
+
+@pytest.mark.timeout(120)
+def test_a_thousand_waiting_steps_fit_in_one_process(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker = cluster.start()
+    with cluster.client() as muster:
+        begun = time.monotonic()
+        run = muster.enqueue("fan", {"name": "wide", "steps": 1_000, "seconds": 1})
+        made = run.result(timeout=90)
+        seconds = time.monotonic() - begun
+        assert made.records[0].data == {"steps": 1_000}
+        status = Path(f"/proc/{worker.process.pid}/status")
+        peak = _megabytes(status.read_text()) if status.exists() else float("nan")
+    with capsys.disabled():
+        print(f"\n  1,000 steps of 1 s in one process: {seconds:.1f} s, peak {peak:.0f} MB")
+
+
+def _megabytes(status: str) -> float:
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024

@@ -1,0 +1,318 @@
+"""Hypothesis drives a journal on SQLite and one in memory alike; they must never differ."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from envelope.errors import MusterError
+from envelope.events import TERMINAL_EVENTS
+from envelope.ports.journal import (
+    TERMINAL_STATES,
+    Attempt,
+    Commit,
+    Journal,
+    NewEvent,
+    NewRun,
+    RunEnd,
+    RunFilter,
+    RunState,
+    StepCommit,
+    StepState,
+    StepWrite,
+    WorkerInfo,
+)
+from worker.journal.memory import MemoryJournal
+from worker.journal.sql import SqlJournal
+
+RUNS = [f"r{n}" for n in range(4)]
+STEPS = ["a", "b", "c"]
+WORKERS = ["w0", "w1", "w2"]
+_TIMES = ("at", "expires_in", "seconds")
+
+run_ids = st.sampled_from(RUNS)
+step_names = st.sampled_from(STEPS)
+workers = st.sampled_from(WORKERS)
+epochs = st.integers(0, 4)
+texts = st.sampled_from(["", "x", "é\u2028", '"\\'])
+events = st.builds(
+    NewEvent,
+    type=st.sampled_from(["note", "step.succeeded"]),
+    data=texts,
+    step=st.none() | step_names,
+    origin=st.none() | st.sampled_from(["o1", "o2"]),
+)
+writes = st.builds(
+    StepWrite,
+    step=step_names,
+    agent=st.just("rag"),
+    state=st.sampled_from(StepState),
+    input_sha256=texts,
+    input=texts,
+    kind=st.sampled_from(["agent", "value"]),
+    inline=st.booleans(),
+    attempt=st.integers(0, 2),
+    executor=st.none() | workers,
+    result=st.none() | texts,
+    failure=st.none() | texts,
+)
+attempts = st.builds(
+    Attempt,
+    step=step_names,
+    attempt=st.integers(1, 3),
+    executor=workers,
+    outcome=st.sampled_from(["succeeded", "failed", "retried"]),
+    seconds=st.just(1.5),
+    failure=st.none() | texts,
+)
+
+
+def timeless(value: Any) -> Any:
+    """The value as plain data, each time in it replaced by whether there is one."""
+    if isinstance(value, MusterError):
+        return (type(value).__name__, str(value))
+    if isinstance(value, dict):
+        return {
+            key: item is not None if key.endswith(_TIMES) else timeless(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [timeless(item) for item in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return timeless(asdict(value))
+    return value
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """The same call goes to both journals; answers, errors and the whole content must agree."""
+
+    template: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        path = Path(self.folder.name) / "journal.db"
+        shutil.copy(self.template, path)
+        self.runner = asyncio.Runner()
+        self.sql: Journal = SqlJournal(f"sqlite:///{path}")
+        self.memory: Journal = MemoryJournal()
+        self.runner.run(self.sql.open())
+
+    def teardown(self) -> None:
+        self.runner.run(self.sql.close())
+        self.runner.close()
+        self.folder.cleanup()
+
+    def both(self, *calls: Callable[[Journal], Awaitable[Any]]) -> None:
+        """Make the calls on both journals, all at once, so that they may share a batch."""
+
+        async def make(journal: Journal) -> Sequence[Any]:
+            return await asyncio.gather(*(call(journal) for call in calls), return_exceptions=True)
+
+        ours = [self.runner.run(make(journal)) for journal in (self.sql, self.memory)]
+        for answer in (answer for answers in ours for answer in answers):
+            assert not isinstance(answer, BaseException) or isinstance(answer, MusterError), answer
+        assert timeless(ours[0]) == timeless(ours[1])
+
+    @rule(
+        run_id=run_ids,
+        key=st.sampled_from([None, "k1", "k2"]),
+        payload=st.sampled_from(["p", "q"]),
+        flow=st.sampled_from(["f", "g"]),
+        tags=st.dictionaries(st.sampled_from(["t", 'q"']), st.sampled_from(["1", ",2"])),
+    )
+    def accept(self, run_id: str, key: Any, payload: str, flow: str, tags: Any) -> None:
+        new = NewRun(
+            run_id=run_id,
+            flow=flow,
+            version=1,
+            payload=payload,
+            payload_sha256=payload,
+            source="s",
+            key=key,
+            tags=tags,
+        )
+        self.both(lambda journal: journal.accept(new))
+
+    @rule(worker=workers, lease=st.sampled_from([0, 0, 600]))
+    def beat(self, worker: str, lease: float) -> None:
+        info = WorkerInfo(worker_id=worker, hostname="h", pid=1)
+        self.both(lambda journal: journal.beat(info, lease))
+
+    @rule(worker=workers)
+    def retire(self, worker: str) -> None:
+        self.both(lambda journal: journal.retire(worker))
+
+    @rule(run_id=run_ids, claimers=st.lists(workers, min_size=1, max_size=3))
+    def claim(self, run_id: str, claimers: list[str]) -> None:
+        self.both(*((lambda journal, w=w: journal.claim(run_id, w)) for w in claimers))
+
+    @rule(
+        run_id=run_ids,
+        epoch=epochs,
+        steps=st.lists(writes, max_size=3),
+        records=st.lists(attempts, max_size=2),
+        told=st.lists(events, max_size=3),
+        end=st.sampled_from([None, None, None, *RunState]),
+    )
+    def commit(
+        self, run_id: str, epoch: int, steps: Any, records: Any, told: Any, end: RunState | None
+    ) -> None:
+        commit = _commit(run_id, epoch, steps, records, told, end)
+        self.both(lambda journal: journal.commit(commit))
+
+    @rule(
+        epoch=epochs,
+        parts=st.lists(
+            st.tuples(run_ids, st.lists(writes, max_size=2), st.lists(events)), max_size=6
+        ),
+        awaited=st.booleans(),
+    )
+    def commit_together(self, epoch: int, parts: Any, awaited: bool) -> None:
+        commits = [_commit(run_id, epoch, steps, [], told, None) for run_id, steps, told in parts]
+        if awaited:
+            self.both(*((lambda journal, c=c: journal.commit(c)) for c in commits))
+            return
+        for commit in commits:
+            self.sql.submit(commit)
+            self.memory.submit(commit)
+        self.both(lambda journal: journal.commit(Commit(run_id="none", epoch=0)))
+
+    @rule(run_id=run_ids, step=step_names, executor=workers)
+    def claim_step(self, run_id: str, step: str, executor: str) -> None:
+        self.both(lambda journal: journal.claim_step(run_id, step, executor))
+
+    @rule(
+        run_id=run_ids,
+        step=step_names,
+        attempt=st.integers(0, 3),
+        executor=workers,
+        state=st.sampled_from(StepState),
+        result=st.none() | texts,
+        told=st.lists(events, max_size=2),
+        record=st.none() | attempts,
+    )
+    def commit_step(self, told: Any, **fields: Any) -> None:
+        commit = StepCommit(events=told, **fields)
+        self.both(lambda journal: journal.commit_step(commit))
+
+    @rule(run_id=run_ids, steps=st.lists(st.tuples(run_ids, step_names), max_size=4))
+    def rescue_steps(self, run_id: str, steps: list[tuple[str, str]]) -> None:
+        named = [(run_id, step) for step in STEPS] + steps
+        self.both(lambda journal: journal.rescue_steps(named, 1))
+        self.both(lambda journal: journal.settled_steps(named))
+
+    @rule(limit=st.integers(0, 3), empty=st.booleans(), grace=st.sampled_from([0, 1000]))
+    def unsent(self, limit: int, empty: bool, grace: float) -> None:
+        topics = frozenset({"runs.f"} if empty else ())
+        # Which of several is sent first is the clock's choice where more are due than asked for.
+        self.both(lambda journal: journal.unsent(topics, grace, 10 if grace == 0 else limit + 10))
+
+    @rule(sent=st.lists(run_ids))
+    def mark_sent(self, sent: list[str]) -> None:
+        self.both(lambda journal: journal.mark_sent(sent))
+
+    @rule(limit=st.integers(1, 2))
+    def rescue(self, limit: int) -> None:
+        self.both(lambda journal: journal.rescue(limit))
+
+    @rule(run_id=run_ids, worker=workers, limit=st.integers(1, 2))
+    def blame(self, run_id: str, worker: str, limit: int) -> None:
+        self.both(lambda journal: journal.blame(run_id, worker, limit))
+
+    @rule(run_id=run_ids, reason=texts)
+    def cancel(self, run_id: str, reason: str) -> None:
+        self.both(lambda journal: journal.cancel(run_id, reason))
+
+    @rule(
+        states=st.frozensets(st.sampled_from(RunState), max_size=2),
+        flow=st.sampled_from([None, "f"]),
+        tags=st.dictionaries(
+            st.sampled_from(["t", 'q"']), st.sampled_from(["1", ",2"]), max_size=1
+        ),
+        before=st.none() | run_ids,
+    )
+    def runs(self, states: Any, flow: Any, tags: Any, before: Any) -> None:
+        which = RunFilter(states=states, flow=flow, tags=tags, before=before, limit=3)
+        self.both(lambda journal: journal.runs(which))
+
+    @invariant()
+    def the_contents_agree(self) -> None:
+        calls: list[Callable[[Journal], Awaitable[Any]]] = [
+            lambda journal: journal.counts(),
+            lambda journal: journal.workers(),
+        ]
+        for run_id in RUNS:
+            calls += [
+                lambda journal, r=run_id: journal.run(r),
+                lambda journal, r=run_id: journal.steps(r),
+                lambda journal, r=run_id: journal.attempts(r),
+                lambda journal, r=run_id: journal.events(r),
+            ]
+        self.both(*calls)
+
+    @invariant()
+    def the_rules_hold(self) -> None:
+        for run_id in RUNS:
+            self.runner.run(self._check(run_id))
+
+    async def _check(self, run_id: str) -> None:
+        run = await self.sql.run(run_id)
+        log = await self.sql.events(run_id)
+        assert [event.number for event in log] == list(range(1, len(log) + 1))
+        ended = [event.number for event in log if event.type in TERMINAL_EVENTS]
+        if run is None:
+            assert not log
+            return
+        assert run.events == len(log)
+        assert ended == ([len(log)] if run.state in TERMINAL_STATES else [])
+        assert (run.owner is not None) == (run.state is RunState.RUNNING)
+        assert (run.finished_at is not None) == (run.state in TERMINAL_STATES)
+
+
+def _commit(
+    run_id: str, epoch: int, steps: Any, records: Any, told: Any, end: RunState | None
+) -> Commit:
+    last = [NewEvent(type=f"run.{end.value}")] if end in TERMINAL_STATES and end else []
+    return Commit(
+        run_id=run_id,
+        epoch=epoch,
+        steps=steps,
+        attempts=records,
+        events=[*told, *last],
+        end=None if end is None else RunEnd(state=end, envelope="E", trace="T"),
+    )
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "journal.db"
+
+    async def make() -> None:
+        journal = SqlJournal(f"sqlite:///{path}")
+        await journal.open()
+        await journal.close()
+
+    asyncio.run(make())
+    return path
+
+
+def test_sql_and_memory_mean_the_same(migrated: Path) -> None:
+    JournalMachine.template = migrated
+    run_state_machine_as_test(
+        JournalMachine,
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

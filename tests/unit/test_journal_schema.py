@@ -1,0 +1,185 @@
+"""The tables: what the migrations make of them, and how the statements use their indexes."""
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, event, text
+
+from envelope.ports.journal import (
+    Commit,
+    NewEvent,
+    NewRun,
+    QuarantinedMessage,
+    RunEnd,
+    RunFilter,
+    RunState,
+    StepCommit,
+    StepState,
+    StepWrite,
+    WorkerInfo,
+)
+from worker.journal.schema import VERSION_TABLE, SchemaTooNew, head
+from worker.journal.sql import SqlJournal
+from worker.journal.tables import metadata
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'journal.db'}"
+
+
+@pytest.fixture
+def migrated(url: str) -> Iterator[Connection]:
+    asyncio.run(_open_and_close(url))
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+async def _open_and_close(url: str) -> None:
+    journal = SqlJournal(url)
+    try:
+        await journal.open()
+    finally:
+        await journal.close()
+
+
+def test_the_migrations_make_the_tables_that_the_code_uses(migrated: Connection) -> None:
+    context = MigrationContext.configure(migrated, opts={"version_table": VERSION_TABLE})
+    assert compare_metadata(context, metadata) == []
+    assert context.get_current_revision() == head()
+
+
+def test_every_migration_opens_with_the_tables_it_touches() -> None:
+    folder = Path(__file__).parents[2] / "worker/journal/migrations/versions"
+    for file in folder.glob("*.py"):
+        source = file.read_text()
+        docstring = source.split('"""')[1]
+        for table in set(re.findall(r'"(muster_\w+)",?$', source, re.MULTILINE)):
+            if f'create_table(\n        "{table}"' in source:
+                assert table in docstring, f"{file.name} does not name {table}"
+
+
+def test_a_schema_newer_than_the_code_is_refused_untouched(url: str, migrated: Connection) -> None:
+    migrated.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))  # noqa: S608 - ours
+    migrated.commit()
+    with pytest.raises(SchemaTooNew, match=r"9999.*upgrade"):
+        asyncio.run(_open_and_close(url))
+    found = migrated.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - ours
+    assert found == "9999"
+
+
+def test_every_commit_reaches_the_disk(url: str) -> None:
+    async def run() -> list[Any]:
+        journal = SqlJournal(url)
+        await journal.open()
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        with journal._engines[0].connect() as connection:
+            found = [connection.scalar(text(f"PRAGMA {name}")) for name in names]
+        await journal.close()
+        return found
+
+    assert asyncio.run(run()) == ["wal", 2, 1]
+
+
+def test_no_statement_of_daily_work_reads_a_whole_table(url: str, tmp_path: Path) -> None:
+    """100,000 finished runs must cost nothing: whatever is done finds its rows by an index."""
+    said: dict[str, Any] = {}
+
+    def note(*arguments: Any) -> None:
+        statement, parameters, many = arguments[2], arguments[3], arguments[5]
+        said[statement] = parameters[0] if many else parameters
+
+    async def run() -> None:
+        journal = SqlJournal(url)
+        await journal.open()
+        for engine in journal._engines:
+            event.listen(engine, "before_cursor_execute", note)
+        await _everything(journal)
+        await journal.close()
+
+    asyncio.run(run())
+    with sqlite3.connect(tmp_path / "journal.db") as connection:
+        for statement, parameters in said.items():
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters):
+                _check_plan(row[3], statement)
+    assert len(said) > 30
+
+
+def _check_plan(line: str, statement: str) -> None:
+    """Scans are for the few workers, the live runs, the counts and the newest first."""
+    harmless = (
+        "muster_workers",
+        "muster_quarantine",
+        "USING COVERING INDEX muster_runs_by_flow",
+        "USING INDEX muster_runs_queued",
+        "USING INDEX muster_runs_running",
+        "USING INDEX muster_runs_newest",
+    )
+    if line.startswith("SCAN muster_"):
+        assert any(word in line for word in harmless), f"{line}\n{statement}"
+
+
+async def _everything(journal: SqlJournal) -> None:
+    await journal.beat(WorkerInfo(worker_id="w", hostname="h", pid=1), 60)
+    for number in range(4):
+        new = NewRun(
+            run_id=f"r{number}",
+            flow="f",
+            version=1,
+            payload="{}",
+            payload_sha256="a",
+            source="s",
+            key=f"k{number}",
+        )
+        await journal.accept(new)
+        await journal.claim(f"r{number}", "w")
+    steps = [
+        StepWrite(step="q", agent="a", state=StepState.QUEUED, input_sha256="b", input="{}"),
+        StepWrite(step="s", agent="a", state=StepState.RUNNING, input_sha256="b", input="{}"),
+    ]
+    await journal.commit(
+        Commit(run_id="r0", epoch=1, steps=steps, events=[NewEvent(type="e", origin="o")])
+    )
+    await journal.commit(Commit(run_id="r0", epoch=1, steps=steps[1:]))
+    await journal.claim_step("r0", "q", "x")
+    await journal.rescue_steps([("r0", "q")], 3)
+    await journal.claim_step("r0", "q", "x")
+    await journal.commit_step(
+        StepCommit(run_id="r0", step="q", attempt=3, executor="x", state=StepState.SUCCEEDED)
+    )
+    await journal.settled_steps([("r0", "q")])
+    await journal.blame("r1", "w", 1)
+    await journal.cancel("r2", "why")
+    end = RunEnd(state=RunState.SUCCEEDED)
+    await journal.commit(
+        Commit(run_id="r3", epoch=1, events=[NewEvent(type="run.succeeded")], end=end)
+    )
+    await journal.retire("w")
+    await journal.rescue(3)
+    await journal.unsent(frozenset({"runs.f"}), 0, 10)
+    await journal.mark_sent(["r0"])
+    await journal.run("r0")
+    await journal.steps("r0")
+    await journal.attempts("r0")
+    await journal.events("r0")
+    await journal.counts()
+    await journal.workers()
+    for which in (
+        RunFilter(),
+        RunFilter(states=frozenset({RunState.DEAD})),
+        RunFilter(flow="f", tenant="t", tags={"a": "b"}, before="r1"),
+    ):
+        await journal.runs(which)
+    await journal.quarantine(
+        QuarantinedMessage(queue="q", reason="r", sha256="s", size=1, excerpt="e")
+    )
+    await journal.quarantined()
