@@ -18,6 +18,7 @@ from envelope.ports.journal import Accepted, Hint, NewRun
 from envelope.resources import Resources
 from worker.backend import Backend
 from worker.loading import load_modules
+from worker.resources import resources_of
 from worker.settings import Settings
 
 EventLike = Event | Mapping[str, Any]
@@ -31,13 +32,14 @@ class AsyncCampaignManager:
     Args:
         backend: Where runs are kept and sent to. Without a queue it executes each event's run
             before `ingest_event` returns.
-        resources: What agents ask for, where runs are executed here.
+        resources: What agents ask for, where runs are executed here; by default what the settings
+            say.
     """
 
     def __init__(self, backend: Backend, resources: Resources | None = None) -> None:
         self.backend = backend
         self.lookout = Lookout(backend.wakeups)
-        self._resources = resources or Resources()
+        self._resources = resources or resources_of(backend.settings)
         self._runner: InProcessRunner | None = None
         self._starting = asyncio.Lock()
 

@@ -135,6 +135,7 @@ def _order(
         "max_words": request.max_words,
         "topic": profile.topic,
         "concern": profile.concern,
+        "keywords": profile.search,
         "lead": row.model_dump(mode="json"),
         "facts": [fact.model_dump(mode="json") for fact in facts.records],
     }

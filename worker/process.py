@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from agents.providers import provide
 from agents.registry import AGENTS
 from envelope.errors import JournalUnavailable
-from envelope.resources import Resources
 from worker.backend import Backend
+from worker.engine.admission import Admission
 from worker.engine.isolation import Cell, SubprocessCell
-from worker.engine.parts import EngineParts
+from worker.engine.parts import EngineParts, new_worker_id
 from worker.engine.service import EngineService
+from worker.resources import resources_of
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +47,11 @@ class WorkerProcess:
         self._cell = cell
         self._starting: asyncio.Task[EngineService] | None = None
         self._backend: Backend | None = None
-        self._resources = Resources()
+        self._consumed: tuple[str, ...] = ()
+        self._resources = resources_of(settings)
+        self.admission = Admission(
+            settings.max_runs, on_full=self._pause_topics, on_room=self._resume_topics
+        )
         self._log: Any = structlog.get_logger("muster")
 
     async def service(self) -> EngineService:
@@ -75,9 +79,8 @@ class WorkerProcess:
         self._starting = None
 
     async def _start(self) -> EngineService:
+        self._consumed = tuple(self._app.amqp.queues.consume_from)
         backend = self._backend = await self._connected()
-        provide(self._resources, self._settings)
-        identity = {"worker_id": self._worker_id} if self._worker_id else {}
         service = EngineService(
             EngineParts(
                 settings=self._settings,
@@ -88,7 +91,7 @@ class WorkerProcess:
                 log=self._log,
                 cell=self._cell,
                 steps_here=self._steps_here(),
-                **identity,
+                worker_id=self._worker_id or new_worker_id(),
             )
         )
         await service.start()
@@ -103,12 +106,22 @@ class WorkerProcess:
                 self._log.error("worker.waits_for_journal", error=str(error))
             await asyncio.sleep(_AGAIN_SECONDS)
 
+    def _pause_topics(self) -> None:
+        if self._app.intake is not None:
+            self._app.intake.pause(self._topics())
+
+    def _resume_topics(self) -> None:
+        if self._app.intake is not None and not self._app.drain.announced:
+            self._app.intake.resume(self._topics())
+
+    def _topics(self) -> list[str]:
+        return [name for name in self._consumed if name.startswith("runs.")]
+
     def _steps_here(self) -> frozenset[str]:
         """Under other pools than ours a run holds the slot that its own step would need."""
         if self._app.holds_many_runs:
             return frozenset()
-        consumed = self._app.amqp.queues.consume_from
-        return frozenset(name for name in AGENTS.names() if f"agent.{name}" in consumed)
+        return frozenset(name for name in AGENTS.names() if f"agent.{name}" in self._consumed)
 
 
 def isolating(app: MusterCelery, settings: Settings) -> WorkerProcess:

@@ -166,7 +166,12 @@ class Settings(BaseSettings):
     )
     concurrency: PositiveInt = Field(
         default=200,
-        description="Runs and steps that one worker process takes at once.",
+        description="Steps and other tasks that one worker process executes at once.",
+        json_schema_extra={"allowed": "a whole number, at least 1"},
+    )
+    max_runs: PositiveInt = Field(
+        default=1000,
+        description="Runs that one worker process holds at once, most of them waiting.",
         json_schema_extra={"allowed": "a whole number, at least 1"},
     )
     payload_max_bytes: PositiveInt = Field(

@@ -25,7 +25,8 @@ def _run_body(process: WorkerProcess) -> Body:
     async def run(run_id: str) -> None:
         """Execute the run of that id; without effect where it is owned, ended or unknown."""
         service = await process.service()
-        await service.engine.execute(run_id)
+        async with process.admission.place():
+            await service.engine.execute(run_id)
 
     return run
 

@@ -28,6 +28,7 @@ def compose(prompt: Prompt) -> tuple[str, str, list[str]]:
     wanted = [
         (task.get("topic", ""), 3.0),
         (task.get("concern", ""), 2.0),
+        (task.get("keywords", ""), 2.5),
         (f"{task.get('sector', '')} {task.get('sub_industry', '')}", 2.0),
         (task.get("product", ""), 1.5),
     ]

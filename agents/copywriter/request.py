@@ -33,6 +33,7 @@ class CopyRequest(Contract):
         location: Where it is.
         topic: What to write about, as a noun phrase without a verb.
         concern: What matters to companies of that sector, as a clause.
+        keywords: Words by which the facts speak of the topic.
         campaign: The campaign's name.
         sender: Who signs; without one, the product's team.
         tone: How to sound; the offline model knows friendly, formal and direct.
@@ -49,6 +50,7 @@ class CopyRequest(Contract):
     location: Line = ""
     topic: Line = ""
     concern: Line = ""
+    keywords: Line = ""
     campaign: Line = ""
     sender: Line = ""
     tone: Annotated[Line, Field(min_length=1)] = "friendly"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,12 @@ from agents.llm.sentences import fragments, sentences
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]+")
 _STEM = 5
-_SHORTEST, _LONGEST = 6, 34
+_SHORTEST, _LONGEST = 8, 34
 _BARELY = 3
 _ENOUGH = 2
-_NOT_PROSE = re.compile(r"[{}\[\]<>|=_\\`$#*^~@]|\w[._:/]\w|--|\.\.\.|…|://")
+_FIRST_FACT = 0.5
+_AGAIN = 0.7
+_NOT_PROSE = re.compile(r"[{}\[\]<>|=_\\`$#*^~@]|\w[._:/]\w|[:;]\s|\b[A-Z]{6,}\b|--|\.\.\.|…|://")
 _NUMBER = re.compile(r"(?<=\d)[.,:](?=\d)")
 _LEANS_ON_CONTEXT = re.compile(
     r"^(?:It|Its|This|That|These|Those|They|Their|He|She|And|But|So|Or|Then|Thus|There|Here|Both|"
@@ -55,12 +58,12 @@ def best_quotes(
     # What reads well goes first, but a letter with a plain line beats no letter.
     for texts_of in (_that_stand_alone, _of_letter_length, _that_are_there_at_all):
         quotes = [
-            Quote(text, document.id, _score(text, weights) + 0.5 / (rank + 1))
+            Quote(text, document.id, _score(text, weights) + _FIRST_FACT / (rank + 1))
             for rank, document in enumerate(documents)
             for text in texts_of(document.text)
             if not looks_like_instruction(text)
         ]
-        _spread(sorted(quotes, key=lambda quote: -quote.score), chosen, count)
+        _spread(quotes, chosen, count)
         if len(chosen) >= min(count, _ENOUGH):
             break
     return chosen
@@ -118,13 +121,14 @@ def _stands_alone(text: str) -> bool:
     )
 
 
-def _spread(ordered: list[Quote], chosen: list[Quote], count: int) -> None:
-    """Add to `chosen`: one sentence of each fact first, then more of the same."""
-    for once_per_fact in (True, False):
-        for quote in ordered:
-            seen = {taken.fact for taken in chosen} if once_per_fact else set()
-            if len(chosen) < count and quote.fact not in seen and _is_new(quote, chosen):
-                chosen.append(quote)
+def _spread(quotes: list[Quote], chosen: list[Quote], count: int) -> None:
+    """Add the best to `chosen`; a fact that was quoted already counts for less."""
+    while len(chosen) < count:
+        used = Counter(quote.fact for quote in chosen)
+        new = [quote for quote in quotes if _is_new(quote, chosen)]
+        if not new:
+            return
+        chosen.append(max(new, key=lambda quote: quote.score * _AGAIN ** used[quote.fact]))
 
 
 def _is_new(quote: Quote, chosen: list[Quote]) -> bool:

@@ -37,7 +37,9 @@ def show(as_json: bool) -> None:
         table.add_column(name, overflow="fold")
     table.add_column("meaning", style="dim")
     for row in rows:
-        table.add_row(row.variable, escape(row.value), row.source, escape(row.description))
+        table.add_row(
+            row.variable, escape(row.value or row.default), row.source, escape(row.description)
+        )
     console().print(table)
     for variable in unknown:
         side_console().print(f"[yellow]{escape(str(variable))}[/]")

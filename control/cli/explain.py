@@ -6,15 +6,15 @@ import click
 from rich.markup import escape
 from rich.tree import Tree
 
-from control.async_client import AsyncMuster
 from control.cli.options import json_option
-from control.cli.session import with_client
+from control.cli.session import with_journal
 from control.cli.terminal import console, print_json
 from control.lineage import Ancestry, Lineage, summary
+from control.run_lookup import find_run
 from control.run_report import iso
 from envelope.envelope import Envelope
 from envelope.errors import InvalidInput
-from envelope.ports.journal import Run
+from envelope.ports.journal import Journal, Run
 
 _SUMMARY_WIDTH = 110
 
@@ -30,14 +30,13 @@ def explain(run: str, record: str | None, as_json: bool) -> None:
     is explained.
     """
 
-    async def work(client: AsyncMuster) -> tuple[Run, list[Ancestry]]:
-        row = await (await client.get(run)).row()
-        journal = (await client.manager()).backend.journal
+    async def work(journal: Journal) -> tuple[Run, list[Ancestry]]:
+        row = await find_run(journal, run)
         lineage = Lineage.of(row, await journal.steps(row.run_id))
         names = [lineage.find(record)] if record else _final_records(row)
         return row, [lineage.ancestry(name) for name in names]
 
-    row, trees = with_client(work)
+    row, trees = with_journal(work)
     if as_json:
         print_json({"run_id": row.run_id, "records": [tree.to_json() for tree in trees]})
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from control.async_client import AsyncMuster
@@ -9,13 +11,14 @@ from control.cli.explain import explain
 from control.cli.group import EXIT_RUN_FAILED
 from control.cli.options import json_option, parsed_tags, tag_option
 from control.cli.run_view import event_line, failure_text, print_run, runs_table, state_text
-from control.cli.session import with_client
+from control.cli.session import with_client, with_journal
 from control.cli.terminal import console, print_json, print_json_line, side_console
 from control.outcome import failure_of
 from control.retry import retry_run
+from control.run_lookup import find_run
 from control.run_report import RunReport, event_json, run_json
 from envelope.errors import InvalidInput
-from envelope.ports.journal import Run, RunState
+from envelope.ports.journal import Journal, Run, RunFilter, RunState
 
 
 @click.group()
@@ -50,12 +53,18 @@ def list_runs(
     """List runs, newest first."""
     labels = parsed_tags(tags)
 
-    async def work(client: AsyncMuster) -> list[Run]:
-        older = (await client.get(before)).id if before else None
-        found = await client.runs(states=states, flow=flow, tags=labels, before=older, limit=limit)
-        return list(found)
+    async def work(journal: Journal) -> Sequence[Run]:
+        older = (await find_run(journal, before)).run_id if before else None
+        which = RunFilter(
+            states=frozenset(map(RunState, states)),
+            flow=flow,
+            tags=labels,
+            before=older,
+            limit=limit,
+        )
+        return await journal.runs(which)
 
-    found = with_client(work)
+    found = with_journal(work)
     if as_json:
         print_json({"runs": [run_json(run) for run in found]})
     elif found:
@@ -70,11 +79,10 @@ def list_runs(
 def show(run: str, as_json: bool) -> None:
     """Show a run: state, times, steps with their attempts, events, envelope."""
 
-    async def work(client: AsyncMuster) -> RunReport:
-        found = await client.get(run)
-        return await RunReport.read((await client.manager()).backend.journal, await found.row())
+    async def work(journal: Journal) -> RunReport:
+        return await RunReport.read(journal, await find_run(journal, run))
 
-    report = with_client(work)
+    report = with_journal(work)
     if as_json:
         print_json(report.to_json())
     else:

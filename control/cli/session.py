@@ -1,4 +1,4 @@
-"""Runs a command's coroutine with an open client."""
+"""Runs a command's coroutine with what it needs: a client, or the journal alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from control.async_client import AsyncMuster
+from envelope.ports.journal import Journal
+from worker.journal.open import journal_for
 from worker.settings import Settings
 
 T = TypeVar("T")
@@ -19,5 +21,20 @@ def with_client(work: Callable[[AsyncMuster], Awaitable[T]]) -> T:
     async def session() -> T:
         async with AsyncMuster(settings) as client:
             return await work(client)
+
+    return asyncio.run(session())
+
+
+def with_journal(work: Callable[[Journal], Awaitable[T]]) -> T:
+    """Open the journal, do `work` with it, close it: reading needs no Redis."""
+    settings = Settings.load()
+
+    async def session() -> T:
+        journal = journal_for(settings.journal_url)
+        await journal.open()
+        try:
+            return await work(journal)
+        finally:
+            await journal.close()
 
     return asyncio.run(session())

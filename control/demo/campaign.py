@@ -72,9 +72,7 @@ async def last_campaign(
     name = newest[0].tags[CAMPAIGN_TAG]
     states = [run.state async for run in client.every_run(tags={CAMPAIGN_TAG: name})]
     ended = sum(state in TERMINAL_STATES for state in states)
-    return Campaign(
-        name=name, work=work, payloads=payloads, accepted=len(states), ended=ended
-    )
+    return Campaign(name=name, work=work, payloads=payloads, accepted=len(states), ended=ended)
 
 
 async def accept(client: AsyncMuster, campaign: Campaign) -> int:
@@ -86,9 +84,12 @@ async def accept(client: AsyncMuster, campaign: Campaign) -> int:
     runs = await manager.ingest_many(
         {
             "flow": FLOW,
-            "payload": payload,
+            # The campaign's name keeps its drafts apart from those of the one before.
+            "payload": {**payload, "campaign": campaign.name},
             "source": "demo",
             "user": "demo",
+            # Runs of one thread wait for each other.
+            "thread": str(payload["symbol"] or payload["company"]),
             "key": f"{campaign.name}:{number}",
             "tags": campaign.tags,
         }

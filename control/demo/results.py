@@ -34,11 +34,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The run that is shown in full: its draft, the final record and their lineage."""
+    """The draft that is shown in full, with its lineage."""
 
-    run: Run
     draft: Record
-    final: str
     lineage: Lineage
 
     @classmethod
@@ -46,9 +44,7 @@ class Sample:
         """Return the sample of a run, or None where it holds no draft."""
         lineage = Lineage.of(run, steps)
         draft = draft_of(lineage)
-        if draft is None:
-            return None
-        return cls(run=run, draft=draft, final=list(lineage.records)[-1], lineage=lineage)
+        return cls(draft=draft, lineage=lineage) if draft is not None else None
 
 
 def draft_of(lineage: Lineage) -> Record | None:
@@ -96,7 +92,7 @@ def print_sample(console: Console, sample: Sample) -> None:
         )
     )
     console.print("[bold]Where it comes from[/]")
-    console.print(lineage_tree(sample.lineage.ancestry(sample.final)))
+    console.print(lineage_tree(sample.lineage.ancestry(sample.draft.id)))
 
 
 def print_totals(console: Console, totals: Totals) -> None:
@@ -130,7 +126,7 @@ def print_failures(console: Console, runs: Sequence[Run], totals: Totals) -> Non
     for code, count in totals.failures.most_common():
         failures = (failure_of(run) for run in runs)
         first = next(failure for failure in failures if failure and failure.code == code)
-        console.print(f"{count} × {failure_text(first)}")
+        console.print(f"{count} times {failure_text(first)}")
 
 
 def print_next(console: Console, prefix: str, run: Run, record: str | None) -> None:

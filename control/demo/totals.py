@@ -37,7 +37,9 @@ class Totals:
     def of(cls, runs: Iterable[Run]) -> Self:
         """Add up `runs`."""
         runs = list(runs)
-        envelopes = [Envelope.from_json(run.envelope, max_bytes=None) for run in runs if run.envelope]
+        envelopes = [
+            Envelope.from_json(run.envelope, max_bytes=None) for run in runs if run.envelope
+        ]
         failures = [failure_of(run) for run in runs]
         return cls(
             states=Counter(run.state.value for run in runs),

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from operator import methodcaller
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -251,12 +252,7 @@ class JournalMachine(RuleBasedStateMachine):
             lambda journal: journal.workers(),
         ]
         for run_id in RUNS:
-            calls += [
-                lambda journal, r=run_id: journal.run(r),
-                lambda journal, r=run_id: journal.steps(r),
-                lambda journal, r=run_id: journal.attempts(r),
-                lambda journal, r=run_id: journal.events(r),
-            ]
+            calls += [methodcaller(name, run_id) for name in ("run", "steps", "attempts", "events")]
         self.both(*calls)
 
     @invariant()

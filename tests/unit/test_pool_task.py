@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.celery import MusterCelery, configure, register
+from worker.app import MusterCelery, configure, register
 from worker.pool.process_loop import process_loop
 
 

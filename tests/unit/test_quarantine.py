@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kombu import Message
 from kombu.utils.json import loads
 
-from worker.celery import MusterCelery
+from worker.app import MusterCelery
 from worker.quarantine.inspection import fault_of_broadcast, fault_of_task
 from worker.quarantine.quarantine import QUARANTINED, Quarantine, excerpt
 from worker.quarantine.reason import Fault, Reason

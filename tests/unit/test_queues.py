@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.celery import DuplicateTask, MusterCelery, configure, register
+from worker.app import DuplicateTask, MusterCelery, configure, register
 from worker.queues import UnknownQueue, declare, expand, known_queues, queue_of_task
 
 KNOWN = ("agent.copywriter", "agent.rag", "muster", "runs.lead")

@@ -17,7 +17,7 @@ from worker.engine.limits import ProcessLimits
 from worker.settings import Settings
 
 
-def _new_worker_id() -> str:
+def new_worker_id() -> str:
     """Name this process for people (host, pid), and apart from any that had the pid before."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
@@ -43,5 +43,5 @@ class EngineParts:
     log: Any
     cell: Cell | None = None
     steps_here: frozenset[str] = frozenset()
-    worker_id: str = field(default_factory=_new_worker_id)
+    worker_id: str = field(default_factory=new_worker_id)
     limits: ProcessLimits = field(default_factory=ProcessLimits)

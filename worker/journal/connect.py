@@ -21,9 +21,14 @@ _SQLITE_PRAGMAS = (
 _SQLITE_BUSY_SECONDS = 2.0
 
 # A process that is stopped in the middle of a transaction must not hold its locks for ever, and
-# a commit that was reported must be on disk whatever the server's default is.
+# a commit that was reported must be on disk whatever the server's default is. Every statement of
+# the journal finds its rows by an index; a planner that knows the tables only as they were when
+# they were small would read them whole, and keep to that plan for as long as it is prepared.
 _POSTGRES_SESSION = """
 SELECT set_config('lock_timeout', '5s', false),
+       set_config('enable_seqscan', 'off', false),
+       set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false),
        set_config('idle_in_transaction_session_timeout', '15s', false),
        set_config('synchronous_commit',
            CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'

@@ -30,6 +30,7 @@ class TaskPool(BasePool):
     """Runs the tracer of `async def` tasks in greenlets on one loop, of plain tasks in threads.
 
     At most `limit` (`-c`) jobs run; further ones wait here, not accepted and so not acknowledged.
+    Jobs of a task that is `weightless` take no slot: they mostly wait for other jobs.
     """
 
     limit: int
@@ -41,6 +42,7 @@ class TaskPool(BasePool):
         self._pids = itertools.count(1)
         self._waiting: deque[Job] = deque()
         self._running: dict[int, Job] = {}
+        self._weightless: dict[int, Callable[[], None]] = {}
         self._lock = threading.RLock()
         self._inbox: Inbox
 
@@ -58,6 +60,7 @@ class TaskPool(BasePool):
                 "keep one task.request per thread. Unset USE_FAST_LOCALS or use another pool."
             )
         self._inbox = Inbox(has_hub=not self.options.get("threads"))
+        self.app.holds_many_runs = True
         process_loop()
 
     def register_with_event_loop(self, loop: Any) -> None:
@@ -116,7 +119,9 @@ class TaskPool(BasePool):
         **options: Any,
     ) -> Job:
         """Takes one message from Celery; begins it as soon as a slot is free."""
-        job = self._kind_of(args)(
+        task = self.app.tasks.get(args[0]) if args and self.app is not None else None
+        kind = LoopJob if getattr(task, "is_async", False) else ThreadJob
+        job = kind(
             next(self._pids),
             partial(target, *args, **(kwargs or {})),
             {name: options.get(name) or _ignore for name in _CALLBACKS},
@@ -125,17 +130,16 @@ class TaskPool(BasePool):
             terminate=self.end_job,
         )
         with self._lock:
-            self._waiting.append(job)
-            self._fill_slots()
+            if getattr(task, "weightless", False):
+                self._weightless[job.pid] = self.app.intake.lend()
+                self._accept(job)
+            else:
+                self._waiting.append(job)
+                self._fill_slots()
         return job
 
-    def _kind_of(self, args: tuple[Any, ...]) -> type[Job]:
-        """Celery's tracer takes the task's name first."""
-        task = self.app.tasks.get(args[0]) if args and self.app is not None else None
-        return LoopJob if getattr(task, "is_async", False) else ThreadJob
-
     def _fill_slots(self) -> None:
-        while self._waiting and len(self._running) < self.limit:
+        while self._waiting and len(self._running) - len(self._weightless) < self.limit:
             self._accept(self._waiting.popleft())
 
     def _accept(self, job: Job) -> None:
@@ -143,7 +147,7 @@ class TaskPool(BasePool):
         self._running[job.pid] = job
         job.callbacks["accept_callback"](job.pid, time.monotonic())
         if job.terminated:  # Celery asked for its end as it was accepted
-            del self._running[job.pid]
+            self._forget(job)
         else:
             job.launch(self._inbox.put, partial(self._settle, job))
 
@@ -152,11 +156,17 @@ class TaskPool(BasePool):
 
     def _free_slot(self, job: Job, settlement: Settlement) -> None:
         with self._lock:
-            del self._running[job.pid]
+            self._forget(job)
             try:
                 settlement()
             finally:
                 self._fill_slots()
+
+    def _forget(self, job: Job) -> None:
+        del self._running[job.pid]
+        give_back = self._weightless.pop(job.pid, None)
+        if give_back is not None:
+            give_back()
 
     def terminate_job(self, pid: int, signal: Any = None) -> None:  # noqa: ARG002  # Celery's
         """Ends the job that was accepted under `pid`; Celery itself has settled its message."""
@@ -201,6 +211,7 @@ class TaskPool(BasePool):
             "processes": [os.getpid()],
             "running": len(kinds),
             "waiting": len(self._waiting),
+            "weightless": len(self._weightless),
             "threads": kinds.count(ThreadJob),
         }
 

@@ -11,6 +11,7 @@ from celery.exceptions import NotRegistered
 from celery.worker.consumer import Consumer
 from vine import ppartial
 
+from worker.pool.intake import Intake
 from worker.quarantine.quarantine import Quarantine
 from worker.quarantine.reason import Fault, Reason
 
@@ -33,6 +34,7 @@ class QuarantiningConsumer(Consumer):
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         """Celery's handler of a message; one that breaks it is removed."""
+        self.app.intake = Intake(self)
         handle = super().create_task_handler(*args, **options)
 
         def on_task_received(message: Any) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -146,9 +147,9 @@ def test_a_campaign_is_accepted_together(backend: Backend) -> None:
 @pytest.mark.parametrize("field", ["run_id", "payload", "key", "user", "tenant", "flow", "tags"])
 def test_text_that_cannot_be_stored_is_refused(backend: Backend, text: str, field: str) -> None:
     async def body(journal: Journal) -> None:
-        value = {"t": text} if field == "tags" else text
+        fields: dict[str, Any] = {field: {"t": text} if field == "tags" else text}
         with pytest.raises(InvalidInput, match="cannot be stored"):
-            await journal.accept(a_run(**{field: value}))
+            await journal.accept(a_run(**fields))
         assert await journal.counts() == {}
 
     backend.using(body)
@@ -156,7 +157,7 @@ def test_text_that_cannot_be_stored_is_refused(backend: Backend, text: str, fiel
 
 @pytest.mark.parametrize("fields", [{"delay_seconds": float("nan")}, {"priority": 2**40}])
 def test_numbers_that_cannot_be_stored_are_refused(
-    backend: Backend, fields: dict[str, float]
+    backend: Backend, fields: dict[str, Any]
 ) -> None:
     async def body(journal: Journal) -> None:
         with pytest.raises(InvalidInput):

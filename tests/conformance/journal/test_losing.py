@@ -112,7 +112,8 @@ def test_a_run_lost_too_often_is_dead_with_its_trace(backend: Backend) -> None:
             (rescue,) = await journal.rescue(2)
             expected = RunState.DEAD if loss == 6 else RunState.QUEUED
             assert (rescue.state, rescue.losses) == (expected, loss)
-        run = await _run(journal, claim)
+        run = await journal.run(run_id)
+        assert run is not None
         assert (run.state, run.owner, run.losses) == (RunState.DEAD, None, 6)
         assert run.finished_at is not None
         assert json.loads(run.failure or "")["code"] == "LOST_TOO_OFTEN"

@@ -112,8 +112,7 @@ def test_what_a_killed_process_had_confirmed_is_there(database: Backend) -> None
                 assert number_of[step] == int(number)
             # What was submitted before a commit is there if the commit is.
             submitted = {e.step: e.number for e in events if e.type == "submitted"}
-            for step, number in number_of.items():
-                assert submitted[step] < number
+            assert all(submitted[name] < place for name, place in number_of.items())
             run = await journal.run(run_id)
             assert run is not None
             assert (run.state, run.steps_done) == (RunState.RUNNING, len(steps))

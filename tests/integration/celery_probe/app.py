@@ -2,7 +2,7 @@
 
 import os
 
-from worker.celery import MusterCelery, configure
+from worker.app import MusterCelery, configure
 
 REDIS_URL = os.environ["PROBE_REDIS_URL"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from worker.celery import MusterCelery, configure
+from worker.app import MusterCelery, configure
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_SECONDS = float(os.environ.get("PROBE_DEADLINE", "30"))

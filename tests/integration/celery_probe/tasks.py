@@ -13,7 +13,7 @@ from celery.exceptions import Reject
 
 from tests.integration.celery_probe.app import app
 from tests.integration.celery_probe.trace import client, leave
-from worker.celery import register
+from worker.app import register
 from worker.pool.interruption import SoftTimeLimitExceeded
 from worker.pool.process_loop import process_loop
 

@@ -1,0 +1,62 @@
+"""`muster demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from control.cli.group import EXIT_INTERRUPTED, EXIT_RUN_FAILED
+from control.cli.terminal import console
+from control.demo.campaign import Campaign
+from control.demo.show import Choice, DemoOptions, Ended, show_demo
+
+_EXIT = {
+    Ended.ALL_SUCCEEDED: 0,
+    Ended.SOME_FAILED: EXIT_RUN_FAILED,
+    Ended.INTERRUPTED: EXIT_INTERRUPTED,
+}
+
+
+@click.command()
+@click.option(
+    "--leads", type=click.Path(path_type=Path), metavar="FILE.csv", help="Companies to write to."
+)
+@click.option(
+    "--knowledge", type=click.Path(path_type=Path), metavar="DIR", help="Documents to cite from."
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N companies.")
+@click.option("--new", "choice", flag_value="new", help="Start a new campaign.")
+@click.option("--continue", "choice", flag_value="continue", help="Go on with the last campaign.")
+@click.pass_context
+def demo(
+    ctx: click.Context,
+    /,
+    leads: Path | None,
+    knowledge: Path | None,
+    limit: int | None,
+    choice: str | None,
+) -> None:
+    """Watch a real campaign: a durable run per company, from retrieved facts to a stored draft.
+
+    Starts an embedded Redis, an SQLite journal and a Celery worker, and stops them at the end.
+    """
+    talking = sys.stdin.isatty() and sys.stdout.isatty()
+    options = DemoOptions(
+        leads=leads,
+        knowledge=knowledge,
+        limit=limit,
+        choice=Choice(choice or Choice.ASK),
+        ask=_ask if talking else None,
+    )
+    ctx.exit(_EXIT[asyncio.run(show_demo(options, console()))])
+
+
+def _ask(campaign: Campaign) -> bool:
+    return click.confirm(
+        f"Campaign {campaign.name} is unfinished: {campaign.ended} of {campaign.total} runs are "
+        "done. Continue it?",
+        default=True,
+    )

@@ -1,0 +1,4 @@
+"""Placeholder until the real one lands."""
+import logging
+def configure(settings):
+    logging.basicConfig(level=logging.INFO)
