@@ -10,7 +10,6 @@ from envelope.ports.wakeup import Wakeups
 
 _LOOK_SECONDS = 0.5
 _LOOK_SECONDS_PER_WAITER = 0.005
-_MOST_LISTENERS = 64
 
 
 class News:
@@ -38,8 +37,8 @@ class News:
 class Lookout:
     """Everybody in this process who waits for a run.
 
-    Each listener is a connection to Redis, so only the first 64 have one; who comes later looks
-    every so often, the more seldom the more there are, which bounds the load on the journal.
+    All listeners share one connection. Between notices each looks every so often, the more seldom
+    the more there are, which bounds the load on the journal.
     """
 
     def __init__(self, wakeups: Wakeups) -> None:
@@ -56,16 +55,13 @@ class Lookout:
         """Listen for news of a run for as long as the block lasts."""
         news = News(self)
         self._waiting += 1
-        task = None
-        if self._waiting <= _MOST_LISTENERS:
-            task = asyncio.create_task(self._listen(run_id, news))
+        task = asyncio.create_task(self._listen(run_id, news))
         try:
             yield news
         finally:
             self._waiting -= 1
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _listen(self, run_id: str, news: News) -> None:
         notices = self._wakeups.listen(run_id)

@@ -1,46 +1,101 @@
-"""`python -m worker.isolated WORKER_ID RUN_ID [STEP]`: executes one run or step alone.
+"""`python -m worker.isolated …`: one run, or one attempt of a step, in a process of its own.
 
 Started by a worker for what has cost others their lives; see `worker.engine.isolation`. Exit code 0
-says that the journal knows the outcome.
+says that the outcome is known.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import sys
+from typing import Any
 
+import structlog
+
+from agents.context import StepContext
+from agents.execution import execute
+from agents.registry import AGENTS
+from envelope.failure import Failure
 from worker.app import MusterCelery, configure
 from worker.embedded import ensure_redis
+from worker.engine.cell import StepOrder
 from worker.loading import load_modules
 from worker.logs import configure as configure_logs
 from worker.process import WorkerProcess
+from worker.resources import resources_of
 from worker.settings import Settings
 
 
-async def _execute(settings: Settings, worker_id: str, run_id: str, step: str | None) -> None:
+async def execute_run(settings: Settings, worker_id: str, run_id: str) -> None:
+    """Execute a run as a worker of that name, to its end."""
     app = MusterCelery("muster-isolated", set_as_current=False)
-    redis = ensure_redis(settings)
-    configure(app, redis.url)
-    process = WorkerProcess(app, settings, worker_id=worker_id)
-    try:
-        service = await process.service()
-        if step is None:
+    with ensure_redis(settings) as redis:
+        configure(app, redis.url)
+        process = WorkerProcess(app, settings, worker_id=worker_id)
+        try:
+            service = await process.service()
             await service.engine.execute(run_id)
-        else:
-            await service.engine.steps.execute(run_id, step)
+        finally:
+            await process.stop()
+
+
+async def execute_step(settings: Settings, descriptor: int, order: StepOrder) -> None:
+    """Execute an attempt and its repetitions; write events and the answer to `descriptor`."""
+    resources = resources_of(settings)
+    log = structlog.get_logger("muster").bind(run=order.run_id, step=order.step, agent=order.agent)
+    attempt = order.attempt
+
+    def tell(**line: Any) -> None:
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
+
+    def context(number: int) -> StepContext:
+        nonlocal attempt
+        attempt = number
+        return StepContext(
+            run_id=order.run_id,
+            step=order.step,
+            agent=order.agent,
+            attempt=number,
+            tenant=order.tenant,
+            user=order.user,
+            thread=order.thread,
+            allow_delivery=order.allow_delivery,
+            trace_id=order.trace_id,
+            log=log,
+            resources=resources,
+            emitter=lambda event, data: tell(event=event, data=data),
+        )
+
+    try:
+        done = await execute(
+            AGENTS.get(order.agent),
+            order.request,
+            context,
+            max_bytes=settings.envelope_max_bytes,
+            first_attempt=order.attempt,
+        )
+        tell(attempt=done.attempt, envelope=done.json, failure=None)
+    except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is reported
+        failure = Failure.of(error, step=order.step, agent=order.agent, attempt=attempt)
+        tell(attempt=attempt, envelope=None, failure=failure.model_dump_json())
     finally:
-        await process.stop()
-        redis.close()
+        resources.close()
 
 
-def main(arguments: list[str]) -> None:
-    """Execute what the arguments name."""
-    worker_id, run_id, *step = arguments
+def main(kind: str, *arguments: str) -> None:
+    """Execute what the arguments name: `run WORKER_ID RUN_ID` or `step DESCRIPTOR` (order on stdin)."""
     settings = Settings.load()
     configure_logs(settings)
     load_modules(settings.include)
-    asyncio.run(_execute(settings, worker_id, run_id, step[0] if step else None))
+    if kind == "run":
+        worker_id, run_id = arguments
+        asyncio.run(execute_run(settings, worker_id, run_id))
+    else:
+        order = StepOrder(**json.load(sys.stdin))
+        asyncio.run(execute_step(settings, int(arguments[0]), order))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

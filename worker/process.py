@@ -11,7 +11,7 @@ from agents.registry import AGENTS
 from envelope.errors import JournalUnavailable
 from worker.backend import Backend
 from worker.engine.admission import Admission
-from worker.engine.isolation import Cell, SubprocessCell
+from worker.engine.cell import Cell, SubprocessCell
 from worker.engine.parts import EngineParts, new_worker_id
 from worker.engine.service import EngineService
 from worker.resources import resources_of

@@ -85,7 +85,14 @@ class Redactor:
             return value
         if isinstance(value, bytes | bytearray):
             return self.text(value.decode("utf-8", "backslashreplace"))
-        return self.text(str(value))
+        return self.text(_as_text(value))
+
+
+def _as_text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  # a log line must not fail on somebody's broken __str__
+        return f"<{type(value).__name__}>"
 
 
 def is_secret_key(key: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agents.copywriter.suspicion import looks_like_instruction
@@ -14,7 +14,8 @@ from agents.llm.sentences import fragments, sentences
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]+")
 _STEM = 5
-_SHORTEST, _LONGEST = 8, 34
+_SHORTEST, _LONGEST = 5, 34
+_RELEVANT = 0.5
 _BARELY = 3
 _ENOUGH = 2
 _FIRST_FACT = 0.5
@@ -25,6 +26,7 @@ _LEANS_ON_CONTEXT = re.compile(
     r"^(?:It|Its|This|That|These|Those|They|Their|He|She|And|But|So|Or|Then|Thus|There|Here|Both|"
     r"Either|Neither|Such|Otherwise|Instead|Also|However|Therefore|Again|Each of|One of|The same|"
     r"The latter|The former|The other|Another|Nothing else|Same)\b"
+    r"|\b(?:must|should|shall)\b"
     r"|\b(?:above|below|following|this page|this section|this document|chapter|appendix|table)\b"
 )
 _TELLS_READER_TO = re.compile(
@@ -55,18 +57,34 @@ def best_quotes(
     """
     weights = _weights(wanted)
     chosen: list[Quote] = []
-    # What reads well goes first, but a letter with a plain line beats no letter.
-    for texts_of in (_that_stand_alone, _of_letter_length, _that_are_there_at_all):
-        quotes = [
-            Quote(text, document.id, _score(text, weights) + _FIRST_FACT / (rank + 1))
-            for rank, document in enumerate(documents)
-            for text in texts_of(document.text)
-            if not looks_like_instruction(text)
-        ]
-        _spread(quotes, chosen, count)
+    # What reads well and fits goes first, but a letter with a plain line beats no letter.
+    for texts_of, least in (
+        (_that_stand_alone, _RELEVANT),
+        (_that_stand_alone, 0.0),
+        (_of_letter_length, 0.0),
+        (_that_are_there_at_all, 0.0),
+    ):
+        _spread(_quotes(documents, weights, texts_of, least), chosen, count)
         if len(chosen) >= min(count, _ENOUGH):
             break
     return chosen
+
+
+def _quotes(
+    documents: Sequence[Document],
+    weights: dict[str, float],
+    texts_of: Callable[[str], list[str]],
+    least: float,
+) -> list[Quote]:
+    scored = (
+        (text, document.id, _score(text, weights), _FIRST_FACT / (rank + 1))
+        for rank, document in enumerate(documents)
+        for text in texts_of(document.text)
+        if not looks_like_instruction(text)
+    )
+    return [
+        Quote(text, fact, score + bonus) for text, fact, score, bonus in scored if score >= least
+    ]
 
 
 def stems(text: str) -> set[str]:
@@ -84,7 +102,7 @@ def _weights(wanted: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 def _score(sentence: str, weights: dict[str, float]) -> float:
     found = sum(weights.get(stem, 0.0) for stem in stems(sentence))
-    return found / math.sqrt(len(sentence.split()))
+    return found / math.sqrt(len(sentence.split()) + _SHORTEST)
 
 
 def _that_stand_alone(markdown: str) -> list[str]:

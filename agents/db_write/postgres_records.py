@@ -12,6 +12,8 @@ from agents.db_write.port import Outcome, StoredRecord
 from agents.sql.postgres import Connection, PostgresDatabase
 
 _SCHEMA: Final = "muster_records"
+_PRESENT: Final = "SELECT to_regnamespace('muster_records') IS NOT NULL"
+_MAKE_SCHEMA: Final = "CREATE SCHEMA muster_records"
 _COLUMNS: Final = sql.SQL(", ").join(sql.Identifier(name) for name in WRITTEN)
 _CHANGES: Final = sql.SQL(", ").join(
     sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in WRITTEN
@@ -55,7 +57,7 @@ class PostgresRecords:
     """
 
     def __init__(self, url: str) -> None:
-        self._database = PostgresDatabase(url, [f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}"])
+        self._database = PostgresDatabase(url, _PRESENT, [_MAKE_SCHEMA])
         self._known: set[str] = set()
 
     def upsert(self, table: str, rows: Sequence[StoredRecord]) -> list[Outcome]:

@@ -13,7 +13,7 @@ _TARGET = 900
 _LONGEST = 1_400
 _HEADING_LIMIT = 300
 _FENCE = re.compile(r"^ {0,3}(?P<marks>`{3,}|~{3,})")
-_HEADING = re.compile(r"^ {0,3}(?P<level>#{1,6})[ \t]+(?P<title>.*?)[ \t]*#*[ \t]*$")
+_HEADING = re.compile(r"^ {0,3}(?P<level>#{1,6})[ \t]+(?P<title>.*?)[ \t]*#*[ \t\r]*$")
 _SENTENCE_END = re.compile(r"[.!?…][\"')\]]*\s+|\n")
 
 

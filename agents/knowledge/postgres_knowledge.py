@@ -25,15 +25,16 @@ from agents.knowledge.port import (
 from agents.knowledge.query import check_filters, check_limit, words
 from agents.sql.postgres import Connection, PostgresDatabase
 
+_PRESENT: Final = "SELECT to_regclass('muster_knowledge.texts_by_lexeme') IS NOT NULL"
 _SCHEMA: Final = (
     "CREATE SCHEMA IF NOT EXISTS muster_knowledge",
-    """CREATE TABLE IF NOT EXISTS muster_knowledge.documents(
+    """CREATE TABLE muster_knowledge.documents(
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         collection text NOT NULL,
         path text NOT NULL,
         sha256 text NOT NULL,
         UNIQUE(collection, path))""",
-    """CREATE TABLE IF NOT EXISTS muster_knowledge.texts(
+    """CREATE TABLE muster_knowledge.texts(
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         sha256 text NOT NULL,
         heading text NOT NULL,
@@ -42,13 +43,13 @@ _SCHEMA: Final = (
             setweight(to_tsvector('pg_catalog.english', heading), 'A')
             || setweight(to_tsvector('pg_catalog.english', text), 'B')) STORED,
         UNIQUE(sha256, heading))""",
-    """CREATE TABLE IF NOT EXISTS muster_knowledge.passages(
+    """CREATE TABLE muster_knowledge.passages(
         document_id bigint NOT NULL REFERENCES muster_knowledge.documents ON DELETE CASCADE,
         start integer NOT NULL,
         text_id bigint NOT NULL REFERENCES muster_knowledge.texts,
         PRIMARY KEY(document_id, start))""",
-    "CREATE INDEX IF NOT EXISTS passages_by_text ON muster_knowledge.passages(text_id)",
-    "CREATE INDEX IF NOT EXISTS texts_by_lexeme ON muster_knowledge.texts USING gin(lexemes)",
+    "CREATE INDEX passages_by_text ON muster_knowledge.passages(text_id)",
+    "CREATE INDEX texts_by_lexeme ON muster_knowledge.texts USING gin(lexemes)",
 )
 _SEARCH: Final = """
     WITH asked AS (SELECT websearch_to_tsquery('pg_catalog.english', %(query)s) AS words),
@@ -79,7 +80,7 @@ class PostgresKnowledge:
     """
 
     def __init__(self, url: str) -> None:
-        self._database = PostgresDatabase(url, _SCHEMA)
+        self._database = PostgresDatabase(url, _PRESENT, _SCHEMA)
 
     def ingest(
         self, documents: Iterable[SourceDocument], collection: str = DEFAULT_COLLECTION

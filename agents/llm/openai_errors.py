@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
+import httpx2
 import openai
 
 from agents.llm.clients import AnswerTooLong
@@ -20,6 +22,9 @@ from agents.llm.errors import (
 )
 from envelope.errors import MusterError
 
+SDK_ERRORS: Final = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, AnswerTooLong)
+"""What a call of the SDK raises; not all of the HTTP library's errors are wrapped by it."""
+
 _SAID_LIMIT = 300
 _LOOKS_SECRET = re.compile(r"\b(?:sk|pk|Bearer|Basic)[-_ ][^\s\"',;]{4,}", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
@@ -28,18 +33,20 @@ _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _FIRST_SERVER_ERROR = 500
 
 
-def muster_error(error: openai.OpenAIError, *, model: str, key: str) -> MusterError:
-    """Return the error to raise in place of the SDK's."""
+def muster_error(error: Exception, *, model: str, key: str) -> MusterError:
+    """Return the error to raise in place of one of `SDK_ERRORS`."""
     if isinstance(error, openai.APITimeoutError):
         return ModelTimeout(f"Model {model!r} did not answer in time.")
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, model, key)
-    if isinstance(error.__cause__, AnswerTooLong):
+    if isinstance(error, AnswerTooLong):
         return ModelRejected(f"The server's answer for model {model!r} exceeds the size cap.")
     if isinstance(error, openai.APIConnectionError):
         cause = type(error.__cause__).__name__ if error.__cause__ else "no details"
         return ModelBusy(f"The model server cannot be reached or broke off ({cause}).")
-    return ModelRejected(f"The model call failed: {type(error).__name__}.")
+    return ModelRejected(
+        f"The model server cannot be asked ({type(error).__name__}). Check MUSTER_OPENAI_BASE_URL."
+    )
 
 
 def _of_status(error: openai.APIStatusError, model: str, key: str) -> MusterError:

@@ -12,7 +12,7 @@ from agents.llm.answer import Answer, Message
 from agents.llm.chat_api import ask_chat
 from agents.llm.clients import LoopClients, new_client
 from agents.llm.errors import InvalidOutput, ModelAccessDenied, ModelRefused, ModelTimeout
-from agents.llm.openai_errors import muster_error
+from agents.llm.openai_errors import SDK_ERRORS, muster_error
 from agents.llm.output_schema import Misfit, OutputSchema, read_output
 from agents.llm.port import Check, Generated, Prompt
 from agents.llm.prices import usage_of
@@ -123,7 +123,7 @@ class OpenAIModel:
                 f"Model {self._model!r} gave no whole answer in {self._timeout_seconds:g} s. "
                 "Raise MUSTER_LLM_TIMEOUT_SECONDS if it needs longer."
             ) from None
-        except openai.OpenAIError as error:
+        except SDK_ERRORS as error:
             raise muster_error(error, model=self._model, key=self._key) from None
 
     async def _ask_either(

@@ -11,7 +11,8 @@ _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
 _IMAGE = re.compile(r"!\[[^\[\]]*\]\([^()]*\)")
 _LINK = re.compile(r"\[(?P<text>[^\[\]]+)\](?:\([^()]*\)|\[[^\[\]]*\])")
-_EMPHASIS = re.compile(r"(?P<marks>\*{1,3}|_{1,3}(?=\S)|`+)(?P<text>[^*`\n]+?)(?P=marks)")
+_STRONG = re.compile(r"(?P<marks>\*{1,3}|`+)(?P<text>[^*`\n]+?)(?P=marks)")
+_SLANTED = re.compile(r"(?<!\w)(?P<marks>_{1,3})(?=\S)(?P<text>[^_\n]+?)(?P=marks)(?!\w)")
 _NO_PROSE = re.compile(r"^\s*(?:\||#{1,6}\s|={3,}|-{3,}|:?-+:?\s*\||\[[^\]]+\]:)")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+|^\s*>\s?")
 _END = re.compile(r"(?<=[.!?])\s+(?=[\"(]?[A-Z0-9])")
@@ -59,7 +60,7 @@ def _blocks(prose: str) -> list[str]:
 def _unmarked(block: str) -> str:
     block = _LINK.sub(r"\g<text>", _IMAGE.sub("", block))
     for _ in range(2):  # emphasis stands inside emphasis at most once
-        block = _EMPHASIS.sub(r"\g<text>", block)
+        block = _SLANTED.sub(r"\g<text>", _STRONG.sub(r"\g<text>", block))
     return " ".join(block.split())
 
 

@@ -26,11 +26,14 @@ class PostgresDatabase:
 
     Args:
         url: `postgresql://user:password@host/name`; a driver such as `+psycopg` is dropped.
-        schema: Statements that are run once per process and must be repeatable.
+        present: A query that says whether the schema below is there already. Statements with
+            IF NOT EXISTS would lock tables and ask for rights even where there is nothing to do.
+        schema: Statements that make what is missing.
     """
 
-    def __init__(self, url: str, schema: Sequence[LiteralString] = ()) -> None:
+    def __init__(self, url: str, present: LiteralString, schema: Sequence[LiteralString]) -> None:
         self._url = _DRIVER.sub("postgresql://", url)
+        self._present = present
         self._schema = schema
         self._prepared = False
         self._preparing = threading.Lock()
@@ -78,11 +81,12 @@ class PostgresDatabase:
         return connection
 
     def _prepare(self, connection: Connection) -> None:
-        if self._prepared or not self._schema:
+        if self._prepared:
             return
         with self._preparing, connection.transaction():
             self.lock_schema(connection)
-            for statement in self._schema:
+            row = connection.execute(self._present).fetchone()
+            for statement in () if row and row[0] else self._schema:
                 connection.execute(statement)
             self._prepared = True
 

@@ -1,4 +1,4 @@
-"""The places where a journal can live."""
+"""A Postgres that the conformance tests share, and may stop and start."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.conformance.journal.making import Backend
 from tests.conformance.postgres_server import PostgresServer, postgres_binaries
 
 
@@ -45,23 +44,3 @@ def new_postgres_database(own_postgres: PostgresServer) -> Callable[[], str]:
         return own_postgres.url(name)
 
     return create
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    """Every place where a journal can live, empty."""
-    return _backend(request.param, request, tmp_path)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    """Every database that a journal can live in, empty."""
-    return _backend(request.param, request, tmp_path)
-
-
-def _backend(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    if name == "sqlite":
-        return Backend(name, f"sqlite:///{tmp_path / 'journal.db'}")
-    if name == "postgres":
-        return Backend(name, request.getfixturevalue("new_postgres_database")())
-    return Backend(name)

@@ -91,6 +91,7 @@ def test_a_row_comes_back_as_it_was_written(store: RecordStore) -> None:
     written = row()
     assert store.upsert("drafts", [written]) == ["inserted"]
     read = store.read("drafts", "t1", "k1")
+    assert read is not None
     assert read == written
     assert read.record.provenance == written.record.provenance
 
@@ -204,7 +205,7 @@ def test_many_writers_of_the_same_keys(open_store: Open) -> None:
             start.wait(timeout=30)
             for _ in range(3):
                 own.upsert("drafts", rows if number % 2 else rows[::-1])
-        except BaseException as problem:  # noqa: BLE001 - told to the main thread
+        except BaseException as problem:
             problems.append(problem)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]

@@ -1,5 +1,7 @@
 """One suite for every knowledge store: SQLite's FTS5 and Postgres's full text search."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +30,7 @@ AUDIT = SourceDocument(
 MAIL = SourceDocument("notes/mail.txt", "Mails are drafted, never sent without approval.\n", False)
 
 Open = Callable[[], KnowledgeBase]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -195,7 +198,7 @@ def test_text_that_no_database_holds_is_refused_whole(store: KnowledgeBase, text
 HOSTILE = [
     'lock" OR "',
     "lock' --",
-    "'); DROP TABLE documents; --",
+    "'); DROP TABLE documents; -- lock",
     "lock NEAR(release, 2) AND NOT owner*",
     "heading:lock ^lock +lock -lock {lock release}:",
     "lock & release | !owner <-> :* \\",
@@ -255,7 +258,7 @@ def test_several_writers_and_readers_at_once(open_store: Open) -> None:
                 text = f"Lock number {number} of round {round_}.\n"
                 own.ingest([SourceDocument("a.md", text), LOCKS], f"c{number}")
                 assert own.search("round", collection=f"c{number}")[0].text == text.strip()
-        except BaseException as problem:  # noqa: BLE001 - told to the main thread
+        except BaseException as problem:
             problems.append(problem)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
@@ -265,6 +268,34 @@ def test_several_writers_and_readers_at_once(open_store: Open) -> None:
         thread.join(timeout=120)
     assert problems == []
     assert open_store().stats().documents == 16
+
+
+_PROCESS = """
+import sys
+from agents.knowledge import SourceDocument
+from agents.knowledge.postgres_knowledge import PostgresKnowledge
+from agents.knowledge.sqlite_knowledge import SqliteKnowledge
+place, name = sys.argv[1:]
+store = PostgresKnowledge(place) if place.startswith("postgres") else SqliteKnowledge(place)
+for turn in range(5):
+    store.ingest([SourceDocument("a.md", f"Lock {name} in turn {turn}.")], name)
+    assert f"turn {turn}" in store.search("turn", collection=name)[0].text
+store.close()
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_several_processes_at_once(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "shared.sqlite3")
+    if kind == "postgres":
+        place = request.getfixturevalue("new_postgres_database")()
+    processes = [
+        subprocess.Popen([sys.executable, "-c", _PROCESS, place, f"p{number}"], cwd=ROOT)
+        for number in range(3)
+    ]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
 
 
 def test_a_reader_never_sees_half_an_ingestion(open_store: Open) -> None:

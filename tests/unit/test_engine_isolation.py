@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from envelope import Failure
-from envelope.ports.journal import RunState
+from envelope import Envelope, Failure
+from envelope.ports.journal import RunState, StepClaim
 from tests.rig import flows
 from tests.rig.engine_rig import Rig, checked_events, rigged
 from tests.rig.flows import CALLS, GATES
-from worker.engine.isolation import Isolation
+from worker.engine.cell import Emit, StepAnswer, StepOrder
 
 
 @pytest.fixture(autouse=True)
@@ -28,28 +28,29 @@ class Cell:
         self.dies = dies
         self.ran: list[tuple[str, str | None]] = []
 
-    async def run(self, worker_id: str, run_id: str, step: str | None) -> int:
-        self.ran.append((run_id, step))
+    async def run(self, worker_id: str, run_id: str) -> int:
+        self.ran.append((run_id, None))
         service = self.rig.worker(worker_id)
         await service.lease.take()
-        if self.dies and step is None:
+        if self.dies:
             assert await self.rig.journal.claim(run_id, worker_id)
             return -9
-        if self.dies:
-            assert await self.rig.journal.claim_step(run_id, step or "", worker_id)
-            return -9
-        if step is None:
-            await service.engine.execute(run_id)
-        else:
-            await service.engine.steps.execute(run_id, step)
+        await service.engine.execute(run_id)
         return 0
+
+    async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
+        self.ran.append((order.run_id, order.step))
+        if self.dies:
+            return None
+        emit("alone", {"attempt": order.attempt})
+        made = Envelope.from_records([{"text": order.request}], source="cell")
+        return StepAnswer(attempt=order.attempt, envelope=made.to_json())
 
 
 def _with_cell(rig: Rig, worker: str, *, dies: bool) -> Cell:
     cell = Cell(rig, dies=dies)
     engine = rig.worker(worker).engine
-    engine.isolation = Isolation(rig.journal, rig.wakeups, rig.settings.max_losses, cell)
-    engine.steps._isolation = engine.isolation
+    engine.parts = engine.steps._parts = replace(engine.parts, cell=cell)
     return cell
 
 
@@ -111,23 +112,29 @@ def test_losses_that_may_be_another_s_fault_do_not_kill_a_run_at_once() -> None:
     asyncio.run(scenario())
 
 
-def test_a_poison_step_makes_its_run_dead() -> None:
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_step_that_cost_two_workers_is_executed_alone(dies: bool) -> None:
     async def scenario() -> None:
         async with rigged() as rig:
             rig.consumer = "b"
-            cell = _with_cell(rig, "b", dies=True)
+            cell = _with_cell(rig, "b", dies=dies)
             claim_step = rig.journal.claim_step
 
-            async def after_two_losses(run_id: str, step: str, executor: str):  # type: ignore[no-untyped-def]
+            async def after_two_losses(run_id: str, step: str, executor: str) -> StepClaim | None:
                 claim = await claim_step(run_id, step, executor)
                 return claim and replace(claim, step=replace(claim.step, losses=2))
 
-            rig.worker("b").engine.steps._parts.journal.claim_step = after_two_losses  # type: ignore[method-assign]
+            rig.journal.claim_step = after_two_losses  # type: ignore[method-assign]
             run_id = await rig.accept("remote", {"text": "x"})
-            assert await rig.execute(run_id) is RunState.DEAD
+            ended = await rig.execute(run_id)
             assert cell.ran == [(run_id, "far")]
-            attempts = await rig.journal.attempts(run_id)
-            assert attempts[-1].outcome == "lost"
-            assert checked_events(await rig.events(run_id))[-1] == "run.dead"
+            assert not CALLS["x"], "it did not run in the worker"
+            kinds = checked_events(await rig.events(run_id))
+            if dies:
+                assert ended is RunState.DEAD
+                assert kinds[-1] == "run.dead"
+            else:
+                assert ended is RunState.SUCCEEDED
+                assert "alone" in kinds
 
     asyncio.run(scenario())

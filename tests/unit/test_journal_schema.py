@@ -183,3 +183,14 @@ async def _everything(journal: SqlJournal) -> None:
         QuarantinedMessage(queue="q", reason="r", sha256="s", size=1, excerpt="e")
     )
     await journal.quarantined()
+
+
+def test_the_reference_names_every_table_and_column() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/journal.md").read_text()
+    sections = dict(
+        re.findall(r"^## (muster_\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    )
+    assert set(sections) == set(metadata.tables)
+    for name, table in metadata.tables.items():
+        for column in table.columns:
+            assert f"`{column.name}`" in sections[name], f"{name}.{column.name} is not explained"

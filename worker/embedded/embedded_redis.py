@@ -80,13 +80,16 @@ class EmbeddedRedis:
             use.release()
 
     def _join(self) -> None:
-        if self._use is None:
-            use = FileLock(self._folder.users_lock)
-            # Only a closer takes it alone, and only while it holds the lock that we hold now.
-            use.try_shared()
-            self._use, self._owner = use, os.getpid()
-            atexit.register(self.close)
         self._address = running_address(self._folder)
+        if self._use is not None:
+            return
+        use = FileLock(self._folder.users_lock)
+        # Only a closer takes it alone, and only while it holds the lock that we hold now.
+        if not use.try_shared():
+            use.forget()
+            raise TimeoutError(f"{self._folder.users_lock} is locked")
+        self._use, self._owner = use, os.getpid()
+        atexit.register(self.close)
 
     def _guard(self) -> AbstractContextManager[None]:
         """Nobody may join while the last one stops. Without the folder nobody can."""

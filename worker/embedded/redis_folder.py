@@ -138,8 +138,8 @@ def _quoted(path: Path) -> str:
 def _write_private(path: Path, text: str) -> None:
     """Whole or not at all: a reader never sees half a file."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    partial.touch(mode=0o600, exist_ok=False)
+    partial.write_text(text, "utf-8")
     partial.replace(path)
 
 

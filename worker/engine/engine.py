@@ -15,7 +15,7 @@ from orchestrators.registry import FLOWS
 from worker.engine.ending import Ending, ending_of, released
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History
-from worker.engine.isolation import Isolation
+from worker.engine.isolation import run_isolated, suspected
 from worker.engine.parts import EngineParts
 from worker.engine.persist import uninterrupted, until_written
 from worker.engine.queued_step import QueuedSteps
@@ -33,10 +33,7 @@ class Engine:
     def __init__(self, parts: EngineParts) -> None:
         self.parts = parts
         self.waiting = WaitingSteps(parts)
-        self.isolation = Isolation(
-            parts.journal, parts.wakeups, parts.settings.max_losses, parts.cell
-        )
-        self.steps = QueuedSteps(parts, self.isolation)
+        self.steps = QueuedSteps(parts)
         self._running: dict[str, RunExecution] = {}
         self._draining = False
         self._idle = asyncio.Event()
@@ -58,8 +55,8 @@ class Engine:
         claim = await self.parts.journal.claim(run_id, self.parts.worker_id)
         if claim is None:
             return None
-        if self.isolation.suspects(claim.run.losses):
-            return await self.isolation.run(run_id, claim.run.epoch)
+        if suspected(self.parts, claim.run.losses):
+            return await run_isolated(self.parts, run_id, claim.run.epoch)
         return await self._execute(claim)
 
     def cancel(self, run_id: str, reason: str) -> None:

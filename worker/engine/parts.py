@@ -12,7 +12,7 @@ from envelope.ports.journal import Journal
 from envelope.ports.queue import Queue
 from envelope.ports.wakeup import Wakeups
 from envelope.resources import Resources
-from worker.engine.isolation import Cell
+from worker.engine.cell import Cell
 from worker.engine.limits import ProcessLimits
 from worker.settings import Settings
 

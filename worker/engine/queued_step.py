@@ -7,14 +7,16 @@ import time
 from typing import Any
 
 from agents.context import StepContext
+from agents.definition import AgentDefinition
 from agents.execution import execute
 from agents.registry import AGENTS
 from envelope.canonical import canonical_json
-from envelope.envelope import Status
-from envelope.errors import Fenced
-from envelope.failure import Failure
+from envelope.envelope import Envelope, Status
+from envelope.errors import Fenced, LostTooOften
+from envelope.failure import Failure, StepFailed
 from envelope.ports.journal import Attempt, NewEvent, StepClaim, StepCommit, StepState
-from worker.engine.isolation import Isolation
+from worker.engine.cell import StepOrder
+from worker.engine.isolation import suspected
 from worker.engine.parts import EngineParts
 from worker.engine.persist import uninterrupted, until_written
 from worker.engine.step_context import step_context
@@ -24,9 +26,8 @@ from worker.engine.writes import Outcome, attempt_record, retried, settled_event
 class QueuedSteps:
     """The agent side of a queued step: claim, execute, commit, wake the run's owner."""
 
-    def __init__(self, parts: EngineParts, isolation: Isolation) -> None:
+    def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
-        self._isolation = isolation
         self.executing = 0
 
     async def execute(self, run_id: str, step: str) -> StepState | None:
@@ -38,8 +39,6 @@ class QueuedSteps:
         claim = await self._parts.journal.claim_step(run_id, step, self._parts.worker_id)
         if claim is None:
             return None
-        if self._isolation.suspects(claim.step.losses):
-            return await self._isolation.step(claim)
         self.executing += 1
         try:
             return await _Execution(self._parts, claim).run()
@@ -71,20 +70,53 @@ class _Execution:
         return await self._commit(outcome.state, outcome, (event,), record)
 
     async def _outcome(self, begun: float) -> Outcome:
+        agent = AGENTS.get(self._step.agent)
         try:
-            async with self._parts.limits.slot(AGENTS.get(self._step.agent)):
-                done = await execute(
-                    AGENTS.get(self._step.agent),
-                    self._step.input,
-                    self._context,
-                    max_bytes=self._parts.settings.envelope_max_bytes,
-                    first_attempt=self._attempt,
-                    on_retry=self._retried,
-                )
+            async with self._parts.limits.slot(agent):
+                envelope, result = await self._executed(agent)
         except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is recorded
             return Outcome(self._attempt, time.monotonic() - begun, None, self._failure(error))
-        failed = done.envelope.error if done.envelope.status is Status.ERROR else None
-        return Outcome(done.attempt, time.monotonic() - begun, done.json, failed)
+        failed = envelope.error if envelope.status is Status.ERROR else None
+        return Outcome(self._attempt, time.monotonic() - begun, result, failed)
+
+    async def _executed(self, agent: AgentDefinition) -> tuple[Envelope, str]:
+        if suspected(self._parts, self._step.losses):
+            return await self._executed_alone()
+        done = await execute(
+            agent,
+            self._step.input,
+            self._context,
+            max_bytes=self._parts.settings.envelope_max_bytes,
+            first_attempt=self._attempt,
+            on_retry=self._retried,
+        )
+        self._attempt = done.attempt
+        return done.envelope, done.json
+
+    async def _executed_alone(self) -> tuple[Envelope, str]:
+        """In a process of its own: this step's executors died, and this process shall not."""
+        cell, run, step = self._parts.cell, self._run, self._step
+        order = StepOrder(
+            run_id=run.run_id,
+            flow=run.flow,
+            step=step.step,
+            agent=step.agent,
+            attempt=step.attempt,
+            tenant=run.tenant,
+            user=run.user,
+            thread=run.thread,
+            allow_delivery=run.allow_delivery,
+            trace_id=run.trace_id,
+            request=step.input,
+        )
+        answer = await cell.step(order, self._emit) if cell else None
+        if answer is None:
+            losses = step.losses + 1
+            raise LostTooOften(f"Its process died {losses} times in a row, the last time alone.")
+        self._attempt = answer.attempt
+        if answer.failure or answer.envelope is None:
+            raise StepFailed(answer.failure or self._failure(LostTooOften("It has no result.")))
+        return Envelope.from_json(answer.envelope), answer.envelope
 
     async def _commit(
         self,

@@ -28,6 +28,7 @@ _POSTGRES_SESSION = """
 SELECT set_config('lock_timeout', '5s', false),
        set_config('enable_seqscan', 'off', false),
        set_config('enable_hashjoin', 'off', false),
+       set_config('jit', 'off', false),
        set_config('enable_mergejoin', 'off', false),
        set_config('idle_in_transaction_session_timeout', '15s', false),
        set_config('synchronous_commit',

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from envelope.errors import JournalUnavailable
+from envelope.errors import Fenced, JournalUnavailable
 from worker.journal.apply import Applied, Outcome, Work
 from worker.journal.store import InDoubt, Store
 from worker.journal.trouble import is_away, is_race
@@ -204,10 +204,16 @@ def _resolve(batch: Batch, outcomes: Iterable[Outcome]) -> None:
         if item.loop is not None and item.future is not None:
             by_loop[item.loop].append((item.future, outcome))
         elif outcome.error is not None:
-            log.warning("journal.submitted_write_refused", error=str(outcome.error))
+            _report(outcome.error)
     for loop, answers in by_loop.items():
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(_deliver, answers)
+
+
+def _report(error: BaseException) -> None:
+    """Log what nobody waits for. That another process owns the run by now is no trouble."""
+    level = log.debug if isinstance(error, Fenced | JournalUnavailable) else log.error
+    level("journal.submitted_write_refused", error=str(error))
 
 
 def _deliver(answers: Iterable[tuple[asyncio.Future[Any], Outcome]]) -> None:

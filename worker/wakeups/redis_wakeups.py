@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,11 +14,14 @@ _PREFIX = "muster:wake:"
 _AGAIN_SECONDS = 0.5
 _SILENCE_SECONDS = 5.0
 
+Listeners = defaultdict[str, set["asyncio.Queue[str]"]]
+
 
 class RedisWakeups:
-    """Publishes what one loop turn gathers in one pipeline; equal notices travel once.
+    """One connection that publishes and one that listens, whatever the number of listeners.
 
-    Belongs to the event loop that first uses it.
+    What one loop turn publishes travels in one pipeline, equal notices once. Belongs to the event
+    loop that first uses it.
 
     Args:
         url: Address of Redis.
@@ -27,9 +31,12 @@ class RedisWakeups:
     def __init__(self, url: str, log: Any) -> None:
         self._url = url
         self._log = log
-        self._pending: dict[tuple[str, str], None] = {}
         self._redis: Redis | None = None
+        self._pending: dict[tuple[str, str], None] = {}
         self._sending: asyncio.Task[None] | None = None
+        self._listeners: Listeners = defaultdict(set)
+        self._changed = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
 
     def notify(self, channel: str, notice: str) -> None:
         """Send a notice with the next batch."""
@@ -39,21 +46,29 @@ class RedisWakeups:
 
     async def listen(self, channel: str) -> AsyncIterator[str]:
         """Yield notices; the empty one after every (re)connection."""
-        while True:
-            try:
-                async with self._connection().pubsub() as subscription:
-                    await subscription.subscribe(_PREFIX + channel)
-                    yield ""
-                    async for notice in _notices(subscription):
-                        yield notice
-            except (RedisError, OSError) as error:
-                self._log.warning("wakeups.away", error=type(error).__name__)
-                await asyncio.sleep(_AGAIN_SECONDS)
+        notices: asyncio.Queue[str] = asyncio.Queue()
+        if self._listeners[channel]:
+            notices.put_nowait("")  # the channel is subscribed, or about to be
+        self._listeners[channel].add(notices)
+        self._changed.set()
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._read_for_ever())
+        try:
+            while True:
+                yield await notices.get()
+        finally:
+            self._listeners[channel].discard(notices)
+            if not self._listeners[channel]:
+                del self._listeners[channel]
+            self._changed.set()
 
     async def close(self) -> None:
         """Send what is pending and close the connections."""
         if self._sending is not None:
             await self._sending
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -69,6 +84,59 @@ class RedisWakeups:
                 # Lost: whoever waits also looks by itself.
                 self._log.debug("wakeups.lost", notices=len(batch), error=type(error).__name__)
 
+    async def _read_for_ever(self) -> None:
+        while True:
+            try:
+                async with self._connection().pubsub() as subscription:
+                    await subscription.subscribe(_PREFIX)  # keeps an idle connection open
+                    async with asyncio.TaskGroup() as together:
+                        together.create_task(self._follow(subscription))
+                        together.create_task(self._read(subscription))
+            except* (RedisError, OSError) as errors:
+                kinds = sorted({type(error).__name__ for error in errors.exceptions})
+                self._log.warning("wakeups.away", errors=kinds)
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _follow(self, subscription: Any) -> None:
+        """Subscribe and unsubscribe as listeners come and go."""
+        current: set[str] = set()
+        while True:
+            self._changed.clear()
+            wanted = set(self._listeners)
+            if new := wanted - current:
+                await subscription.subscribe(*(_PREFIX + channel for channel in new))
+            if gone := current - wanted:
+                await subscription.unsubscribe(*(_PREFIX + channel for channel in gone))
+            current = wanted
+            await self._changed.wait()
+
+    async def _read(self, subscription: Any) -> None:
+        """Hand out messages. A silent connection is pinged; one that stays silent is dead.
+
+        Raises:
+            ConnectionError: The connection is dead, though nobody closed it.
+        """
+        pinged = False
+        while True:
+            message = await subscription.get_message(timeout=_SILENCE_SECONDS)
+            if message is not None:
+                pinged = False
+                self._hand_out(message)
+            elif pinged:
+                raise ConnectionError("Redis did not answer a ping.")
+            else:
+                await subscription.ping()
+                pinged = True
+
+    def _hand_out(self, message: dict[str, Any]) -> None:
+        """A confirmed subscription becomes the empty notice: some may have been missed before."""
+        if message["type"] not in {"message", "subscribe"}:
+            return
+        channel = message["channel"].removeprefix(_PREFIX)
+        notice = message["data"] if message["type"] == "message" else ""
+        for notices in self._listeners.get(channel, ()):
+            notices.put_nowait(notice)
+
     def _connection(self) -> Redis:
         if self._redis is None:
             self._redis = Redis.from_url(
@@ -77,18 +145,5 @@ class RedisWakeups:
                 socket_connect_timeout=2,
                 socket_timeout=_SILENCE_SECONDS * 2,
                 socket_keepalive=True,
-                health_check_interval=_SILENCE_SECONDS,
             )
         return self._redis
-
-
-async def _notices(subscription: Any) -> AsyncIterator[str]:
-    """Yield messages; silence is no reason to end, a dead connection is: `ping` finds it."""
-    while True:
-        message = await subscription.get_message(
-            ignore_subscribe_messages=True, timeout=_SILENCE_SECONDS
-        )
-        if message is not None:
-            yield message["data"]
-        else:
-            await subscription.ping()

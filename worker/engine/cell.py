@@ -1,0 +1,134 @@
+"""A process of its own for one run, or for one attempt of a step."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from envelope.failure import Failure
+
+Emit = Callable[[str, dict[str, Any]], None]
+
+_LONGEST_LINE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOrder:
+    """All that another process needs to execute an attempt; it has no part in the journal."""
+
+    run_id: str
+    flow: str
+    step: str
+    agent: str
+    attempt: int
+    tenant: str
+    user: str | None
+    thread: str | None
+    allow_delivery: bool
+    trace_id: str | None
+    request: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepAnswer:
+    """What came of it: an envelope's JSON or a failure."""
+
+    attempt: int
+    envelope: str | None = None
+    failure: Failure | None = None
+
+
+class Cell(Protocol):
+    """Executes one run or step apart from all others."""
+
+    async def run(self, worker_id: str, run_id: str) -> int:
+        """Have a run executed by a worker of that name; return its process's exit code."""
+
+    async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
+        """Have an attempt executed; None when its process died."""
+
+
+class SubprocessCell:
+    """A fresh Python process, which reads the same settings from its environment."""
+
+    async def run(self, worker_id: str, run_id: str) -> int:
+        """Start `python -m worker.isolated run …` and wait for it."""
+        process = await _start("run", worker_id, run_id)
+        try:
+            return await process.wait()
+        finally:
+            await _end(process)
+
+    async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
+        """Start `python -m worker.isolated step …`; it answers line by line through a pipe."""
+        reading, writing = os.pipe()
+        process = await _start("step", str(writing), pass_fds=(writing,))
+        os.close(writing)
+        answer = None
+        try:
+            await _hand(process, json.dumps(asdict(order)).encode())
+            async for line in _lines(reading):
+                answer = _answer(line, emit) or answer
+            await process.wait()
+        finally:
+            await _end(process)
+        return answer
+
+
+async def _start(*arguments: str, pass_fds: tuple[int, ...] = ()) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "worker.isolated",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        pass_fds=pass_fds,
+    )
+
+
+async def _hand(process: asyncio.subprocess.Process, order: bytes) -> None:
+    """Write to the process's standard input: an argument of that size would be refused."""
+    if process.stdin is not None:
+        with suppress(ConnectionError):  # it died before it read; its exit says so
+            process.stdin.write(order)
+            await process.stdin.drain()
+            process.stdin.close()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.terminate()
+    await process.wait()
+
+
+async def _lines(descriptor: int) -> Any:
+    """Yield what the process writes until its end of the pipe is closed, by it or by its death."""
+    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
+    with os.fdopen(descriptor, "rb") as pipe:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        try:
+            while line := await reader.readline():
+                if line.endswith(b"\n"):  # a death may cut the last one
+                    yield json.loads(line)
+        finally:
+            transport.close()
+
+
+def _answer(line: dict[str, Any], emit: Emit) -> StepAnswer | None:
+    if "event" in line:
+        emit(line["event"], line["data"])
+        return None
+    failure = line["failure"]
+    return StepAnswer(
+        attempt=line["attempt"],
+        envelope=line["envelope"],
+        failure=Failure.model_validate_json(failure) if failure else None,
+    )
