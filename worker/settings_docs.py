@@ -22,10 +22,10 @@ _PAGE_HEAD = """\
 
 <!-- Written by `python -m worker.settings_docs`; a test keeps it true. -->
 
-Read once at start from the environment and from `.env` in the current folder; the environment wins.
-An empty value counts as not set. A wrong value stops the start with an error that names the variable
-and what it takes. A `MUSTER_…` variable that no setting reads is reported with the nearest name.
-`muster config show` prints what is in force and where each value comes from, with secrets masked.
+Read once at start from the environment and from `.env` in the current folder; the environment
+wins. An empty value counts as not set. A wrong value stops the start with an error that names the
+variable and what it takes. A `MUSTER_…` variable that no setting reads is reported with the nearest
+name. `muster config show` prints what is in force, where each value comes from, and no secret.
 
 | variable | default | takes | meaning |
 |---|---|---|---|

@@ -32,7 +32,7 @@ def compose(prompt: Prompt) -> tuple[str, str, list[str]]:
         (f"{task.get('sector', '')} {task.get('sub_industry', '')}", 2.0),
         (task.get("product", ""), 1.5),
     ]
-    quotes = best_quotes(prompt.documents, wanted, _QUOTES)
+    quotes = best_quotes(prompt.documents, wanted, _QUOTES, about=task.get("product", ""))
     if not quotes:
         raise InvalidOutput(
             "None of the facts holds anything that can be quoted. Ingest documents with prose, "

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.copywriter.suspicion import looks_like_instruction
 from agents.llm.port import Document
@@ -19,13 +19,15 @@ _RELEVANT = 0.5
 _BARELY = 3
 _ENOUGH = 2
 _FIRST_FACT = 0.5
+_NAMES_IT = 0.6
+_BESIDE_ITS_NAME = 0.6
 _AGAIN = 0.7
 _NOT_PROSE = re.compile(r"[{}\[\]<>|=_\\`$#*^~@]|\w[._:/]\w|[:;]\s|\b[A-Z]{6,}\b|--|\.\.\.|…|://")
 _NUMBER = re.compile(r"(?<=\d)[.,:](?=\d)")
 _LEANS_ON_CONTEXT = re.compile(
     r"^(?:It|Its|This|That|These|Those|They|Their|He|She|And|But|So|Or|Then|Thus|There|Here|Both|"
     r"Either|Neither|Such|Otherwise|Instead|Also|However|Therefore|Again|Each of|One of|The same|"
-    r"The latter|The former|The other|Another|Nothing else|Same)\b"
+    r"The latter|Everything|Nothing|All of|The former|The other|Another|Nothing else|Same)\b"
     r"|\b(?:must|should|shall)\b"
     r"|\b(?:above|below|following|this page|this section|this document|chapter|appendix|table)\b"
 )
@@ -46,7 +48,10 @@ class Quote:
 
 
 def best_quotes(
-    documents: Sequence[Document], wanted: Iterable[tuple[str, float]], count: int
+    documents: Sequence[Document],
+    wanted: Iterable[tuple[str, float]],
+    count: int,
+    about: str = "",
 ) -> list[Quote]:
     """Return up to `count` sentences that fit best, best first, of different facts where possible.
 
@@ -54,6 +59,7 @@ def best_quotes(
         documents: The facts, best first.
         wanted: Texts whose words matter, each with its weight.
         count: How many sentences are wanted.
+        about: The letter's subject; sentences that name it need no context.
     """
     weights = _weights(wanted)
     chosen: list[Quote] = []
@@ -64,7 +70,8 @@ def best_quotes(
         (_of_letter_length, 0.0),
         (_that_are_there_at_all, 0.0),
     ):
-        _spread(_quotes(documents, weights, texts_of, least), chosen, count)
+        quotes = _quotes(documents, weights, texts_of, least)
+        _spread(_favoured(quotes, documents, about), chosen, count)
         if len(chosen) >= min(count, _ENOUGH):
             break
     return chosen
@@ -84,6 +91,22 @@ def _quotes(
     )
     return [
         Quote(text, fact, score + bonus) for text, fact, score, bonus in scored if score >= least
+    ]
+
+
+def _favoured(quotes: list[Quote], documents: Sequence[Document], about: str) -> list[Quote]:
+    """Prefer sentences that name the subject, then those of a fact that names it."""
+    if not about:
+        return quotes
+    naming = {document.id for document in documents if about.lower() in document.text.lower()}
+    return [
+        replace(
+            quote,
+            score=quote.score
+            + _NAMES_IT * (about.lower() in quote.text.lower())
+            + _BESIDE_ITS_NAME * (quote.fact in naming),
+        )
+        for quote in quotes
     ]
 
 

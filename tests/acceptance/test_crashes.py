@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import redis
 
+from control import Run
 from tests.rig.cluster import (
     Cluster,
     all_ended,
     events_of,
     repeated_after_commit,
+    resume_gaps,
     states,
 )
 from tests.services.waiting import wait_until
@@ -35,7 +37,7 @@ def cluster(tmp_path: Path, redis_url: str) -> Iterator[Cluster]:
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("queued", [False, True], ids=["inline", "queued"])
-def test_killed_workers_cost_no_run_and_repeat_no_committed_step(
+def test_ten_killed_workers_cost_no_run_and_repeat_no_committed_step(
     cluster: Cluster, queued: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random(SEED)
@@ -43,32 +45,23 @@ def test_killed_workers_cost_no_run_and_repeat_no_committed_step(
         cluster.start()
     kills: list[float] = []
     with cluster.client() as muster:
-        wanted = [{"name": f"run {number}", "queued": queued} for number in range(40)]
-        runs = [muster.enqueue("ticks", payload) for payload in wanted]
-        wait_until(lambda: bool(cluster.trace()), 30, "work has begun")
-        while len(kills) < 10 and not all_ended(muster, len(runs)):
+        runs: list[Run] = []
+        while len(kills) < 10:
+            if all_ended(muster, len(runs)):  # forty runs may be done before ten kills are
+                wanted = [{"name": f"run {number}", "queued": queued} for number in range(40)]
+                runs += [muster.enqueue("ticks", payload) for payload in wanted]
+            wait_until(lambda: len(cluster.ready()) > 1, 60, "two workers are ready")
             time.sleep(chance.uniform(0.5, 2.0))  # the fault's own rhythm
-            victim = chance.choice([worker for worker in cluster.workers if worker.alive])
-            victim.kill()
+            chance.choice(cluster.ready()).kill()
             kills.append(time.time())
-            cluster.start()
+            cluster.start(wait=False)
         wait_until(lambda: all_ended(muster, len(runs)), 180, "all runs have ended")
         assert states(muster) == {"succeeded": len(runs)}
         assert repeated_after_commit(cluster, muster) == []
-        resumed = [
-            (event.at, run.id)
-            for run in runs
-            for event in events_of(muster, run.id)
-            if event.type == "run.resumed"
-        ]
-    assert resumed, "no kill hit a run: the test proved nothing"
-    gaps = sorted(min((at - kill for kill in kills if kill < at), default=0) for at, _ in resumed)
+        gaps = sorted(gap for run in runs for gap in resume_gaps(events_of(muster, run.id), kills))
+    assert gaps, "no kill hit a run: the test proved nothing"
     with capsys.disabled():
-        print(
-            f"\n  seed {SEED}: {len(kills)} kills, {len(resumed)} resumed runs; from the last "
-            f"kill to resumed work: median {gaps[len(gaps) // 2]:.1f} s, longest {gaps[-1]:.1f} s "
-            f"(lease {cluster.lease_seconds} s)"
-        )
+        pass
 
 
 @pytest.mark.timeout(180)
@@ -179,12 +172,12 @@ def test_a_thousand_waiting_steps_fit_in_one_process(
         begun = time.monotonic()
         run = muster.enqueue("fan", {"name": "wide", "steps": 1_000, "seconds": 1})
         made = run.result(timeout=90)
-        seconds = time.monotonic() - begun
+        time.monotonic() - begun
         assert made.records[0].data == {"steps": 1_000}
         status = Path(f"/proc/{worker.process.pid}/status")
-        peak = _megabytes(status.read_text()) if status.exists() else float("nan")
+        _megabytes(status.read_text()) if status.exists() else float("nan")
     with capsys.disabled():
-        print(f"\n  1,000 steps of 1 s in one process: {seconds:.1f} s, peak {peak:.0f} MB")
+        pass
 
 
 def _megabytes(status: str) -> float:

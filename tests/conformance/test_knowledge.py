@@ -270,6 +270,33 @@ def test_several_writers_and_readers_at_once(open_store: Open) -> None:
     assert open_store().stats().documents == 16
 
 
+def test_writers_of_one_collection_take_turns(open_store: Open) -> None:
+    """What is left is the whole of one ingestion, never parts of several."""
+    problems: list[BaseException] = []
+    start = threading.Barrier(6)
+
+    def work(number: int) -> None:
+        try:
+            own = open_store()
+            own.stats()
+            start.wait(timeout=30)
+            for turn in range(4):
+                paths = ["shared.md", *(f"{number}-{n}.md" for n in range(5))]
+                own.ingest([SourceDocument(p, f"By {number}, turn {turn}: {p}.") for p in paths])
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert problems == []
+    found = open_store().search("turn", 100)
+    assert len(found) == 6
+    assert len({passage.text.split(",")[0] for passage in found}) == 1
+
+
 _PROCESS = """
 import sys
 from agents.knowledge import SourceDocument

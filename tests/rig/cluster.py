@@ -117,6 +117,10 @@ class Cluster:
         assert handle.alive, f"{handle.name} ended:\n{text[-3000:]}"
         return "worker.started" in text and "ready" in text
 
+    def ready(self) -> list[WorkerHandle]:
+        """Return the living workers that consume."""
+        return [worker for worker in self.workers if worker.alive and self.is_ready(worker)]
+
     def trace(self) -> list[dict[str, Any]]:
         """Return the lines that agents left."""
         if not self.trace_file.exists():
@@ -167,3 +171,15 @@ def repeated_after_commit(cluster: Cluster, muster: Muster) -> list[str]:
         for line in cluster.trace()
         if line["what"] == "start" and line["at"] > committed.get((line["run"], line["step"]), 1e18)
     ]
+
+
+def resume_gaps(events: list[Event], kills: list[float]) -> list[float]:
+    """Return, for each time that a run was lost, the seconds from the kill to resumed work."""
+    gaps, lost = [], 0.0
+    for event in events:
+        if event.type == "run.lost":
+            lost = event.at
+        elif event.type == "run.resumed" and lost:
+            gaps.append(event.at - max(kill for kill in kills if kill < lost))
+            lost = 0.0
+    return gaps

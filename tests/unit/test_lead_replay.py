@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import agents.builtin
@@ -99,7 +99,7 @@ def _unknown(tree: Ancestry) -> list[str]:
     return here + [name for parent in tree.parents for name in _unknown(parent)]
 
 
-def _wrote(records: Gated, count: int):  # noqa: ANN202 - a condition for `until`
+def _wrote(records: Gated, count: int) -> Callable[[], Awaitable[bool]]:
     async def holds() -> bool:
         return records.writes >= count
 
