@@ -28,15 +28,15 @@ from worker.resources import resources_of
 from worker.settings import Settings
 
 
-async def execute_run(settings: Settings, worker_id: str, run_id: str) -> None:
-    """Execute a run as a worker of that name, to its end."""
+async def execute_run(settings: Settings, worker_id: str, run_id: str, owner: str) -> None:
+    """Execute a run that `owner` hands over, as a worker of that name, to its end."""
     app = MusterCelery("muster-isolated", set_as_current=False)
     with ensure_redis(settings) as redis:
         configure(app, redis.url)
         process = WorkerProcess(app, settings, worker_id=worker_id)
         try:
             service = await process.service()
-            await service.engine.execute(run_id)
+            await service.engine.execute(run_id, from_owner=owner)
         finally:
             await process.stop()
 
@@ -85,13 +85,13 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
 
 
 def main(kind: str, *arguments: str) -> None:
-    """Execute what the arguments name: `run WORKER_ID RUN_ID` or `step DESCRIPTOR` (order on stdin)."""
+    """Execute what the arguments name: `run WORKER_ID RUN_ID OWNER` or `step DESCRIPTOR` (order on stdin)."""
     settings = Settings.load()
     configure_logs(settings)
     load_modules(settings.include)
     if kind == "run":
-        worker_id, run_id = arguments
-        asyncio.run(execute_run(settings, worker_id, run_id))
+        worker_id, run_id, owner = arguments
+        asyncio.run(execute_run(settings, worker_id, run_id, owner))
     else:
         order = StepOrder(**json.load(sys.stdin))
         asyncio.run(execute_step(settings, int(arguments[0]), order))

@@ -19,10 +19,11 @@ _OURS = Path(__file__).resolve().parents[1]
 _OUR_DISTRIBUTION = "muster"
 
 
-class ShadowedPackage(ImportError):
+class ShadowedPackage(RuntimeError):
     """Another package stands where one of ours belongs. The message says whose and what to do.
 
-    An ImportError and no MusterError: that one would have to be imported from a package of ours.
+    No MusterError: that would have to be imported from a package of ours. No ImportError either:
+    Celery drops those while it looks for the app, and then says only that there is none.
     """
 
     code = "PACKAGE_SHADOWED"
@@ -45,7 +46,7 @@ def check_not_shadowed() -> None:
     found = (_Intruder(name, _place(name)) for name in PACKAGES)
     intruders = [one for one in found if one.place is None or one.place.parent != _OURS]
     if intruders:
-        raise ShadowedPackage("\n".join(map(_explained, intruders)), name=intruders[0].name)
+        raise ShadowedPackage("\n".join(map(_explained, intruders)))
 
 
 def _place(name: str) -> Path | None:

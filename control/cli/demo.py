@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from control.cli.group import EXIT_INTERRUPTED, EXIT_RUN_FAILED
+from control.cli.logs import quiet_logs
 from control.cli.terminal import console
 from control.demo.campaign import Campaign
+from control.demo.settings import demo_settings
 from control.demo.show import Choice, DemoOptions, Ended, show_demo
 
 _EXIT = {
@@ -51,7 +53,9 @@ def demo(
         choice=Choice(choice or Choice.ASK),
         ask=_ask if talking else None,
     )
-    ctx.exit(_EXIT[asyncio.run(show_demo(options, console()))])
+    settings = demo_settings()
+    quiet_logs(settings)
+    ctx.exit(_EXIT[asyncio.run(show_demo(options, settings, console()))])
 
 
 def _ask(campaign: Campaign) -> bool:

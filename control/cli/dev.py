@@ -9,6 +9,7 @@ import signal
 import click
 from rich.markup import escape
 
+from control.cli.logs import quiet_logs
 from control.cli.terminal import side_console
 from control.interrupt import cancelled_by
 from control.worker_process import WorkerDied, WorkerProcess
@@ -30,7 +31,9 @@ def dev(concurrency: int | None, queues: str | None) -> None:
         flags += ["-c", str(concurrency)]
     if queues:
         flags += ["-Q", queues]
-    asyncio.run(_develop(Settings.load(), flags))
+    settings = Settings.load()
+    quiet_logs(settings)
+    asyncio.run(_develop(settings, flags))
 
 
 async def _develop(settings: Settings, flags: list[str]) -> None:

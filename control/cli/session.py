@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from control.async_client import AsyncMuster
+from control.cli.logs import quiet_logs
 from envelope.ports.journal import Journal
 from worker.journal.open import journal_for
 from worker.settings import Settings
@@ -17,6 +18,7 @@ T = TypeVar("T")
 def with_client(work: Callable[[AsyncMuster], Awaitable[T]]) -> T:
     """Open a client by the settings, do `work` with it, close it."""
     settings = Settings.load()
+    quiet_logs(settings)
 
     async def session() -> T:
         async with AsyncMuster(settings) as client:
@@ -28,6 +30,7 @@ def with_client(work: Callable[[AsyncMuster], Awaitable[T]]) -> T:
 def with_journal(work: Callable[[Journal], Awaitable[T]]) -> T:
     """Open the journal, do `work` with it, close it: reading needs no Redis."""
     settings = Settings.load()
+    quiet_logs(settings)
 
     async def session() -> T:
         journal = journal_for(settings.journal_url)

@@ -13,13 +13,12 @@ _PLAIN_WIDTH = 160
 
 def console() -> Console:
     """Return stdout for people."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+    return _console(stderr=False)
 
 
 def side_console() -> Console:
     """Return stderr, for progress and hints."""
-    return Console(stderr=True, highlight=False)
+    return _console(stderr=True)
 
 
 def print_json(value: Any) -> None:
@@ -30,3 +29,11 @@ def print_json(value: Any) -> None:
 def print_json_line(value: Any) -> None:
     """Print one JSON document on one line of stdout, at once."""
     click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _console(*, stderr: bool) -> Console:
+    """Where no terminal says how wide it is, lines are broken seldom."""
+    found = Console(stderr=stderr, highlight=False)
+    if found.is_terminal:
+        return found
+    return Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)

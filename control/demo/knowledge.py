@@ -34,5 +34,6 @@ def ingest(settings: Settings, documents: Sequence[SourceDocument]) -> IngestRep
 
 def _own_documents() -> list[Path]:
     """A checkout has README and docs beside the packages; a wheel brings copies."""
-    checkout = [_ROOT / "README.md", _ROOT / "docs"]
-    return checkout if all(path.exists() for path in checkout) else [_PACKAGED]
+    names = ("README.md", "docs")
+    found = all((_ROOT / name).exists() for name in names)
+    return [(_ROOT if found else _PACKAGED) / name for name in names]

@@ -36,7 +36,7 @@ from control.demo.results import (
     print_table,
     print_totals,
 )
-from control.demo.settings import command_prefix, demo_settings
+from control.demo.settings import command_prefix
 from control.demo.totals import Totals
 from control.demo.work import STEPS, read_work
 from control.interrupt import cancelled_by
@@ -81,13 +81,12 @@ class DemoOptions:
     ask: Callable[[Campaign], bool] | None = None
 
 
-async def show_demo(options: DemoOptions, console: Console) -> Ended:
+async def show_demo(options: DemoOptions, settings: Settings, console: Console) -> Ended:
     """Run the campaign and print what came of it.
 
     Raises:
         MusterError: The input is wrong, or a part does not start; the message says which.
     """
-    settings = demo_settings()
     payloads = read_work(options.leads, options.limit)
     documents = read_knowledge(options.knowledge)
     _greet(console, settings, len(payloads))

@@ -78,7 +78,7 @@ class Run:
         epoch: The fencing number: rises with every claim and every loss.
         owner: The worker process that holds the run; None where none does.
         losses: Workers lost in a row without a step committed in between.
-        sends: How often a message was sent for it.
+        sends: How often a message was sent for it since it was last queued.
         events: Number of the last event.
         steps_done: Steps with a committed result.
     """
@@ -335,10 +335,24 @@ class Journal(Protocol):
             IdempotencyConflict: The key belongs to a run with another payload.
         """
 
-    async def claim(self, run_id: str, worker_id: str) -> Claim | None:
+    async def claim(
+        self,
+        run_id: str,
+        worker_id: str,
+        *,
+        from_owner: str | None = None,
+        versions: Mapping[str, Sequence[int]] | None = None,
+    ) -> Claim | None:
         """Take a queued run (or a running one whose owner's lease lapsed): epoch + 1, owner.
 
-        Returns None when the run is unknown, terminal, not yet available or owned by the living.
+        Args:
+            run_id: The run.
+            worker_id: The process that takes it.
+            from_owner: The living owner that hands it over; no loss is counted then.
+            versions: The versions of each flow that this process has; None for all there are.
+
+        Returns None when the run is unknown, terminal, not yet available, owned by the living, or
+        of a flow or version that this process has not.
         """
 
     async def commit(self, commit: Commit) -> int:

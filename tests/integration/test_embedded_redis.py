@@ -20,7 +20,7 @@ from tests.services.waiting import wait_until
 from worker.embedded import EmbeddedRedis, ensure_redis
 from worker.embedded import binary as binary_module
 from worker.embedded.errors import EmbeddedRedisFailed, HomeNotWritable, RedisBinaryMissing
-from worker.embedded.file_lock import is_locked
+from worker.embedded.file_lock import FileLock
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     """A home whose server does not outlive the test."""
     place = tmp_path / 'a "home" of ours'
     yield place
-    if is_locked(place / "redis" / "server.lock"):
+    if lives(place):
         os.kill(server_pid(place), signal.SIGKILL)
 
 
@@ -82,7 +82,13 @@ def server_pid(home: Path) -> int:
 
 
 def lives(home: Path) -> bool:
-    return is_locked(home / "redis" / "server.lock")
+    if not (home / "redis").exists():
+        return False
+    lock = FileLock(home / "redis" / "server.lock")
+    try:
+        return lock.held_by_another()
+    finally:
+        lock.forget()
 
 
 def answers(url: str) -> bool:

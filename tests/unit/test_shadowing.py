@@ -83,8 +83,6 @@ def test_a_package_imported_before_the_check_is_found_out(tmp_path: Path) -> Non
     code = f"import sys; sys.path.insert(0, 'elsewhere'); import agents; sys.path.pop(0); {CHECK}"
     done = check_with(tmp_path, code)
     assert done.returncode == 1
-    assert "'agents' is not found" in done.stderr
-    assert "pip install --force-reinstall muster" in done.stderr
     assert "ShadowedPackage" in done.stderr
 
 

@@ -11,8 +11,8 @@ from typing import Self
 
 from worker.embedded.errors import EmbeddedRedisFailed, HomeNotWritable
 from worker.embedded.file_lock import FileLock, exclusive
-from worker.embedded.redis_folder import Address, RedisFolder
-from worker.embedded.server_process import running_address, stop
+from worker.embedded.redis_folder import RedisFolder
+from worker.embedded.server_process import LiveServer, running_server
 
 # A first start, a long load and a slow stop of others all fit into it.
 _LOCK_SECONDS = 60.0
@@ -40,16 +40,16 @@ class EmbeddedRedis:
 
     def __init__(self, home: Path) -> None:
         self._folder = RedisFolder(home.absolute())
-        self._address: Address | None = None
+        self._server: LiveServer | None = None
         self._use: FileLock | None = None
         self._owner = os.getpid()
 
     @property
     def url(self) -> str:
         """The URL for clients. It stays the same when a dead server is replaced."""
-        if self._address is None:
+        if self._server is None:
             raise EmbeddedRedisFailed("The embedded Redis is not started. Call start() first.")
-        return self._address.url
+        return self._server.address.url
 
     def start(self) -> Self:
         """Starts the server or joins the live one. A second call replaces a server that died."""
@@ -68,19 +68,20 @@ class EmbeddedRedis:
     def close(self) -> None:
         """Ends this process's use; the last one shuts the server down. May be called twice."""
         use, self._use = self._use, None
-        if use is None:
+        server, self._server = self._server, None
+        if use is None or server is None:
             return
         if os.getpid() != self._owner:
             use.forget()
-            return
-        atexit.unregister(self.close)
-        with self._guard():
-            if use.try_exclusive() and self._address is not None:
-                stop(self._folder, self._address)
-            use.release()
+        else:
+            atexit.unregister(self.close)
+            self._leave(use, server)
+        server.forget()
 
     def _join(self) -> None:
-        self._address = running_address(self._folder)
+        before, self._server = self._server, running_server(self._folder)
+        if before is not None:
+            before.forget()
         if self._use is not None:
             return
         use = FileLock(self._folder.users_lock)
@@ -90,6 +91,12 @@ class EmbeddedRedis:
             raise TimeoutError(f"{self._folder.users_lock} is locked")
         self._use, self._owner = use, os.getpid()
         atexit.register(self.close)
+
+    def _leave(self, use: FileLock, server: LiveServer) -> None:
+        with self._guard():
+            if use.try_exclusive():
+                server.stop()
+            use.release()
 
     def _guard(self) -> AbstractContextManager[None]:
         """Nobody may join while the last one stops. Without the folder nobody can."""

@@ -31,6 +31,13 @@ class FileLock:
         """Locks together with other sharers."""
         return self._try(fcntl.LOCK_SH)
 
+    def held_by_another(self) -> bool:
+        """Whether some other open file is locked alone. For one that is not locked here."""
+        if not self.try_shared():
+            return True
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        return False
+
     def release(self) -> None:
         """Unlocks for every process that shares this open file, and closes it here."""
         fcntl.flock(self.fd, fcntl.LOCK_UN)
@@ -63,16 +70,5 @@ def exclusive(path: Path, *, seconds: float) -> Iterator[None]:
                 raise TimeoutError(f"{path} stayed locked for {seconds:g} s")
             time.sleep(_POLL_SECONDS)
         yield
-    finally:
-        lock.release()
-
-
-def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock alone."""
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        return not lock.try_shared()
     finally:
         lock.release()

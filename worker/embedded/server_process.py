@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -16,7 +17,7 @@ from redis.retry import Retry
 
 from worker.embedded.binary import server_binary
 from worker.embedded.errors import EmbeddedRedisFailed
-from worker.embedded.file_lock import FileLock, is_locked
+from worker.embedded.file_lock import FileLock
 from worker.embedded.redis_folder import Address, RedisFolder
 
 # Loading a large append-only file takes its time; an empty server answers within 50 ms.
@@ -28,39 +29,65 @@ _PORT_TAKEN = ("address already in use", "failed listening on port")
 _DATA_UNREADABLE = ("append only file", "append-only", "aof", "rdb format version")
 
 
-def running_address(folder: RedisFolder) -> Address:
-    """The address of the live server; a dead one is replaced by a new one at the same address.
+@dataclass(frozen=True, slots=True)
+class LiveServer:
+    """A server that answered. `lock` is the open file that it holds locked as long as it lives.
+
+    The open file, not its name, tells whether this server lives: the home may have been removed and
+    another server been started under the same name.
+    """
+
+    address: Address
+    pid: int | None
+    lock: FileLock
+
+    def stop(self) -> None:
+        """Shuts it down and waits until it is gone; its data stays."""
+        with suppress(RedisError, OSError), _client(self.address) as client:
+            client.shutdown()
+        if _until(lambda: not self.lock.held_by_another(), _STOP_SECONDS) or self.pid is None:
+            return
+        # The lock says that the server lives, so the number cannot belong to another process.
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def forget(self) -> None:
+        """Leaves it as it is."""
+        self.lock.forget()
+
+
+def running_server(folder: RedisFolder) -> LiveServer:
+    """The live server; a dead one is replaced by a new one at the same address.
 
     Raises:
         RedisBinaryMissing: No server program was found.
         EmbeddedRedisFailed: It does not start, or it lives but does not answer.
     """
+    lock = FileLock(folder.server_lock)
+    try:
+        address = _adopted(folder, lock) or _started(folder, lock)
+    except BaseException:
+        lock.forget()
+        raise
+    return LiveServer(address, folder.pid(), lock)
+
+
+def _adopted(folder: RedisFolder, lock: FileLock) -> Address | None:
     address = folder.address()
-    if address is not None and _answers_while_alive(folder, address):
+    if address is not None and _answers_while_alive(lock, address):
         return address
-    if is_locked(folder.server_lock):
+    if lock.held_by_another():
         raise EmbeddedRedisFailed(_unreachable(folder))
-    return _started(folder, address or folder.new_address())
+    return None
 
 
-def stop(folder: RedisFolder, address: Address) -> None:
-    """Shuts the server down and waits until it is gone; its data stays."""
-    with suppress(RedisError, OSError), _client(address) as client:
-        client.shutdown()
-    if _until(lambda: not is_locked(folder.server_lock), _STOP_SECONDS):
-        return
-    # The lock says that the server lives, so the number cannot belong to another process.
-    if (pid := folder.pid()) is not None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def _started(folder: RedisFolder, address: Address) -> Address:
+def _started(folder: RedisFolder, lock: FileLock) -> Address:
     binary = str(server_binary())
+    address = folder.address() or folder.new_address()
     for _ in range(_ATTEMPTS):
         folder.write(address)
         _spawn(folder, binary)
-        if _answers_while_alive(folder, address):
+        if _answers_while_alive(lock, address):
             return address
         log = folder.log_tail().lower()
         if any(sign in log for sign in _PORT_TAKEN):
@@ -102,13 +129,10 @@ def _spawn(folder: RedisFolder, binary: str) -> None:
         lock.forget()
 
 
-def _answers_while_alive(folder: RedisFolder, address: Address) -> bool:
+def _answers_while_alive(lock: FileLock, address: Address) -> bool:
     """Whether it answers before it dies. Until its data is loaded it lives without answering."""
-    _until(
-        lambda: not is_locked(folder.server_lock) or _answers(address),
-        _START_SECONDS,
-    )
-    return is_locked(folder.server_lock) and _answers(address)
+    _until(lambda: not lock.held_by_another() or _answers(address), _START_SECONDS)
+    return lock.held_by_another() and _answers(address)
 
 
 def _answers(address: Address) -> bool:

@@ -47,8 +47,11 @@ class StepAnswer:
 class Cell(Protocol):
     """Executes one run or step apart from all others."""
 
-    async def run(self, worker_id: str, run_id: str) -> int:
-        """Have a run executed by a worker of that name; return its process's exit code."""
+    async def run(self, worker_id: str, run_id: str, owner: str) -> int:
+        """Have a run, handed over by `owner`, executed by a worker of that name.
+
+        Returns the exit code of its process.
+        """
 
     async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
         """Have an attempt executed; None when its process died."""
@@ -57,9 +60,9 @@ class Cell(Protocol):
 class SubprocessCell:
     """A fresh Python process, which reads the same settings from its environment."""
 
-    async def run(self, worker_id: str, run_id: str) -> int:
+    async def run(self, worker_id: str, run_id: str, owner: str) -> int:
         """Start `python -m worker.isolated run …` and wait for it."""
-        process = await _start("run", worker_id, run_id)
+        process = await _start("run", worker_id, run_id, owner)
         try:
             return await process.wait()
         finally:

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping
 
 from envelope.envelope import Envelope
-from envelope.errors import Fenced, NotRegistered
+from envelope.errors import Fenced
 from envelope.ports.journal import Claim, Commit, RunState
 from envelope.signature import from_canonical
 from orchestrators.context import FlowContext, RunFacts
 from orchestrators.definition import FlowDefinition
 from orchestrators.registry import FLOWS
-from worker.engine.ending import Ending, ending_of, released
+from worker.engine.ending import Ending, ending_of
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History
 from worker.engine.isolation import run_isolated, suspected
@@ -44,15 +44,21 @@ class Engine:
         """The runs that this process executes now."""
         return self._running
 
-    async def execute(self, run_id: str) -> RunState | None:
+    async def execute(self, run_id: str, *, from_owner: str | None = None) -> RunState | None:
         """Execute a run to its end, or until it is given back.
+
+        Args:
+            run_id: The run.
+            from_owner: The living worker that hands it over.
 
         Returns the state that was committed; None when the run was not to be had, or was lost to
         another worker. A duplicate message therefore changes nothing.
         """
         if self._draining:
             return None
-        claim = await self.parts.journal.claim(run_id, self.parts.worker_id)
+        claim = await self.parts.journal.claim(
+            run_id, self.parts.worker_id, from_owner=from_owner, versions=FLOWS.versions()
+        )
         if claim is None:
             return None
         if suspected(self.parts, claim.run.losses):
@@ -92,11 +98,7 @@ class Engine:
             self._idle.set()
 
     async def _ending(self, execution: RunExecution, claim: Claim) -> Ending:
-        try:
-            definition = FLOWS.get(claim.run.flow, claim.run.version)
-        except NotRegistered as error:
-            self.parts.log.warning("run.left_alone", run=claim.run.run_id, reason=str(error))
-            return released()
+        definition = FLOWS.get(claim.run.flow, claim.run.version)
         history = History(claim.steps, claim.origins)
         task = asyncio.create_task(self._run_flow(execution, definition, history))
         await execution.watch(task)

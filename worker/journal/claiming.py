@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from envelope.events import EventType
@@ -13,10 +14,16 @@ from worker.journal.rows import RunRow
 
 @dataclass(slots=True)
 class TakeRun:
-    """Make `worker_id` the owner of a run that is due and that no living worker has."""
+    """Make `worker_id` the owner of a run that is due and that no living worker has.
+
+    Or that its owner, `from_owner`, hands over while it lives. A run of a flow or version that is
+    not in `versions` is left alone.
+    """
 
     run_id: str
     worker_id: str
+    from_owner: str | None = None
+    versions: Mapping[str, Sequence[int]] | None = None
 
     def need(self, needs: Needs) -> None:
         """Name the run and the leases."""
@@ -26,9 +33,9 @@ class TakeRun:
     def apply(self, book: Book) -> ClaimAnswer | None:
         """Take the run under a new epoch; None when it is not to be taken."""
         run = book.runs.get(self.run_id)
-        if run is None or not self._free(run, book):
+        if run is None or not self._runnable(run) or not self._free(run, book):
             return None
-        if run.state is RunState.RUNNING:
+        if run.state is RunState.RUNNING and run.owner != self.from_owner:
             # Nobody rescued it yet. The loss counts all the same, or a poison run would never die.
             run.losses += 1
             book.tell(run, EventType.RUN_LOST, worker=run.owner, losses=run.losses)
@@ -39,14 +46,20 @@ class TakeRun:
         if run.state is RunState.QUEUED:
             return run.available_at <= book.now
         if run.state is RunState.RUNNING:
+            if self.from_owner is not None:
+                return run.owner == self.from_owner
             # A second message for a run that this very process holds is a duplicate.
             return run.owner != self.worker_id and book.lapsed(run.owner)
         return False
+
+    def _runnable(self, run: RunRow) -> bool:
+        return self.versions is None or run.version in self.versions.get(run.flow, ())
 
     def _own(self, run: RunRow, book: Book) -> None:
         first = run.started_at is None
         run.epoch += 1
         run.owner = self.worker_id
+        run.sends = 0
         run.state = RunState.RUNNING
         if first:
             run.started_at = book.now

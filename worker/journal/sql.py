@@ -114,10 +114,19 @@ class SqlJournal:
         """Commit a run, or return the one that its tenant, flow and key already name."""
         return cast("Accepted", await self._write(Accept(checked_run(new))))
 
-    async def claim(self, run_id: str, worker_id: str) -> Claim | None:
+    async def claim(
+        self,
+        run_id: str,
+        worker_id: str,
+        *,
+        from_owner: str | None = None,
+        versions: Mapping[str, Sequence[int]] | None = None,
+    ) -> Claim | None:
         """Take a queued run, or a running one whose owner's lease lapsed."""
         checked_text("Claim", run_id, worker_id)
-        return cast("Claim | None", await self._write(TakeRun(run_id, worker_id)))
+        return cast(
+            "Claim | None", await self._write(TakeRun(run_id, worker_id, from_owner, versions))
+        )
 
     async def commit(self, commit: Commit) -> int:
         """Write durably and return the number of the run's last event."""
