@@ -95,19 +95,20 @@ class AsyncRun:
         Raises:
             UnknownRun: There is no such run.
         """
-        await self.row()
+        if has_ended(await self.row()):
+            async for event in self._recorded(after):  # all there is: nothing to listen for
+                yield event
+            return
         async with self._lookout.news(self.id) as news:
             while True:
-                page = await self._journal.events(self.id, after, _PAGE)
-                for event in page:
+                async for event in self._recorded(after):
                     yield event
+                    after = event.number
                     if event.type in _TERMINAL_NAMES:
                         return
-                    after = event.number
-                if not page:
-                    if has_ended(run := await self.row()) and run.events <= after:
-                        return
-                    await news.wait()
+                if has_ended(run := await self.row()) and run.events <= after:
+                    return
+                await news.wait()
 
     async def cancel(self, reason: str = "cancelled by the caller") -> RunState:
         """Cancel the run and return its state.
@@ -123,6 +124,12 @@ class AsyncRun:
             self._wakeups.notify(run.owner, CANCEL_NOTICE)
         self._wakeups.notify(self.id, "events")
         return run.state
+
+    async def _recorded(self, after: int) -> AsyncIterator[Event]:
+        while page := await self._journal.events(self.id, after, _PAGE):
+            for event in page:
+                yield event
+            after = page[-1].number
 
 
 def _known(run_id: str, run: Run | None) -> Run:

@@ -2,33 +2,10 @@
 
 from __future__ import annotations
 
-from worker.app import MusterCelery, configure
-from worker.embedded import ensure_redis
-from worker.lifecycle import follow
-from worker.loading import load_modules
-from worker.process import isolating
-from worker.settings import Settings
 from worker.shadowing import check_not_shadowed
-from worker.tasks import register_tasks
 
+check_not_shadowed()
 
-def build() -> MusterCelery:
-    """Compose the app: settings, broker, users' modules, tasks, the engine's life.
-
-    Raises:
-        ConfigurationError: A setting is wrong.
-        ShadowedPackage: Another distribution's package stands in the way of ours.
-        ModuleNotLoaded: A module of MUSTER_INCLUDE cannot be imported.
-    """
-    check_not_shadowed()
-    settings = Settings.load()
-    made = MusterCelery("muster")
-    configure(made, ensure_redis(settings).url, concurrency=settings.concurrency)
-    load_modules(settings.include)
-    process = isolating(made, settings)
-    register_tasks(made, process)
-    follow(made, process, settings)
-    return made
-
+from worker.composition import build  # noqa: E402 - a shadowed package must be explained first
 
 app = build()

@@ -85,7 +85,7 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
 
 
 def main(kind: str, *arguments: str) -> None:
-    """Execute what the arguments name: `run WORKER_ID RUN_ID OWNER` or `step DESCRIPTOR` (order on stdin)."""
+    """Execute `run WORKER_ID RUN_ID OWNER`, or `step DESCRIPTOR` with its order on stdin."""
     settings = Settings.load()
     configure_logs(settings)
     load_modules(settings.include)

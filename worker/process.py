@@ -14,6 +14,7 @@ from worker.engine.admission import Admission
 from worker.engine.cell import Cell, SubprocessCell
 from worker.engine.parts import EngineParts, new_worker_id
 from worker.engine.service import EngineService
+from worker.quarantine.journal_sink import JournalSink
 from worker.resources import resources_of
 from worker.settings import Settings
 
@@ -81,6 +82,7 @@ class WorkerProcess:
     async def _start(self) -> EngineService:
         self._consumed = tuple(self._app.amqp.queues.consume_from)
         backend = self._backend = await self._connected()
+        self._app.quarantine.sink = JournalSink(backend.journal, asyncio.get_running_loop())
         service = EngineService(
             EngineParts(
                 settings=self._settings,

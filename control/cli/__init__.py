@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
+import click
+
 from control.cli.group import MusterGroup
 from control.cli.lazy import lazy_commands
+from worker.shadowing import ShadowedPackage, check_not_shadowed
 
 muster = MusterGroup(
     name="muster",
@@ -22,5 +27,10 @@ muster = MusterGroup(
 
 
 def main() -> None:
-    """Run the console script `muster`."""
+    """Run the console script `muster`; explains a package that hides one of ours, exit code 2."""
+    try:
+        check_not_shadowed()
+    except ShadowedPackage as shadowed:
+        click.echo(f"Error: {shadowed}", err=True)
+        sys.exit(2)
     muster()

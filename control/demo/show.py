@@ -41,7 +41,7 @@ from control.demo.totals import Totals
 from control.demo.work import STEPS, read_work
 from control.interrupt import cancelled_by
 from control.lineage import Lineage
-from control.worker_process import WorkerProcess, environment_of
+from control.worker_process import WorkerDied, WorkerProcess, environment_of
 from envelope.ports.journal import Run, RunState
 from worker.settings import Settings
 
@@ -132,8 +132,12 @@ async def _work(
     view = ProgressView(console, STEPS, campaign.total)
     async with _worker(client, settings) as worker:
         await accept(client, campaign)
-        with view.shown():
-            await follow(client, campaign, STEPS, worker, view.update)
+        try:
+            with view.shown():
+                await follow(client, campaign, STEPS, worker, view.update)
+        except WorkerDied as error:
+            onward = f"{command_prefix(settings)}muster demo --continue"
+            raise WorkerDied(f"{error}\nNothing is lost; this goes on: {onward}") from error
 
 
 @asynccontextmanager

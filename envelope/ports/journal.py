@@ -386,7 +386,7 @@ class Journal(Protocol):
     ) -> Sequence[Step]:
         """Of the steps named, put those whose executor's lease lapsed back to `queued`.
 
-        Losses + 1 each; at `3 * max_losses` the step fails with LOST_TOO_OFTEN. Returns every
+        Losses + 1 each; at `10 * max_losses` the step fails with LOST_TOO_OFTEN. Returns every
         step that changed.
         """
 
@@ -411,7 +411,7 @@ class Journal(Protocol):
     async def rescue(self, max_losses: int) -> Sequence[Rescue]:
         """Queue every running run whose owner's lease lapsed: epoch + 1, losses + 1.
 
-        A loss found this way may be another's fault, so a run is dead only at `3 * max_losses`.
+        A loss found this way may be another's fault, so a run is dead only at `10 * max_losses`.
         """
 
     async def blame(self, run_id: str, worker_id: str, max_losses: int) -> Rescue | None:

@@ -20,7 +20,7 @@ from tests.services.waiting import wait_until
 from worker.embedded import EmbeddedRedis, ensure_redis
 from worker.embedded import binary as binary_module
 from worker.embedded.errors import EmbeddedRedisFailed, HomeNotWritable, RedisBinaryMissing
-from worker.embedded.file_lock import FileLock
+from worker.embedded.file_lock import FileLock, exclusive
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -181,6 +181,21 @@ def test_processes_that_start_at_once_share_one_server(home: Path) -> None:
             user.kill()
 
 
+def test_nobody_starts_while_another_process_starts_or_stops(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.embedded.embedded_redis._LOCK_SECONDS", 0.1)
+    (home / "redis").mkdir(parents=True)
+    with (
+        exclusive(home / "redis" / "start.lock", seconds=5),
+        pytest.raises(EmbeddedRedisFailed, match="Another process is starting"),
+    ):
+        EmbeddedRedis(home).start()
+    assert not lives(home)
+    with EmbeddedRedis(home) as redis:
+        assert answers(redis.url)
+
+
 def test_a_server_whose_users_were_killed_is_adopted_and_then_stopped(home: Path) -> None:
     users = [User(home), User(home)]
     url = users[0].url()
@@ -245,7 +260,7 @@ def test_a_stale_address_whose_port_is_taken(home: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: not _bindable(kept["port"]), 10, "the port is taken")
+        wait_until(lambda: not _nobody_listens(kept["port"]), 10, "the port is taken")
         with EmbeddedRedis(home) as redis:
             assert redis.url != old
             assert get(redis.url, "kept") == "yes"
@@ -254,7 +269,7 @@ def test_a_stale_address_whose_port_is_taken(home: Path) -> None:
         other.wait()
 
 
-def _bindable(port: int) -> bool:
+def _nobody_listens(port: int) -> bool:
     with subprocess.Popen(
         [sys.executable, "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}))"],
         stderr=subprocess.DEVNULL,
@@ -281,24 +296,24 @@ def test_unreadable_data_is_set_aside(home: Path) -> None:
     assert list((home / "redis").glob("appendonlydir.unreadable-*"))
 
 
-def test_a_forked_child_shares_its_parents_use_and_stops_nothing(home: Path) -> None:
-    code = """
+@pytest.mark.parametrize("ending", ["redis.close()", "sys.exit(0)"], ids=["closes", "exits"])
+def test_a_forked_child_shares_its_parents_use_and_stops_nothing(home: Path, ending: str) -> None:
+    code = f"""
 import os, sys
 from pathlib import Path
 from worker.embedded import EmbeddedRedis
 redis = EmbeddedRedis(Path(sys.argv[1])).start()
-print(redis.url, flush=True)
 child = os.fork()
 if child == 0:
-    redis.close()
-    sys.exit(0)  # through atexit, as a careless child would
+    {ending}
+    os._exit(0)
 os.waitpid(child, 0)
+print(redis.url, flush=True)
 sys.stdin.read()
 """
     user = User(home, code)
     try:
-        url = user.url()
-        assert answers(url)
+        assert answers(user.url())
         assert lives(home)
         assert user.leave() == ""
         assert not lives(home)

@@ -98,7 +98,7 @@ def test_losses_that_may_be_another_s_fault_do_not_kill_a_run_at_once() -> None:
     async def scenario() -> None:
         async with rigged() as rig:
             run_id = await rig.accept("three", {"text": "x"})
-            for losses in range(1, 9):
+            for losses in range(1, 10 * rig.settings.max_losses):
                 assert await rig.journal.claim(run_id, "a")
                 await rig.lose("a")
                 (rescue,) = await rig.journal.rescue(3)

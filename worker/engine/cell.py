@@ -15,6 +15,7 @@ from envelope.failure import Failure
 
 Emit = Callable[[str, dict[str, Any]], None]
 
+_AT_ONCE = 4
 _LONGEST_LINE = 64 * 1024 * 1024
 
 
@@ -58,18 +59,29 @@ class Cell(Protocol):
 
 
 class SubprocessCell:
-    """A fresh Python process, which reads the same settings from its environment."""
+    """A fresh Python process, which reads the same settings from its environment.
+
+    At most four at once: a start costs more than a second of processor time.
+    """
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, worker_id: str, run_id: str, owner: str) -> int:
         """Start `python -m worker.isolated run …` and wait for it."""
-        process = await _start("run", worker_id, run_id, owner)
-        try:
-            return await process.wait()
-        finally:
-            await _end(process)
+        async with self._free:
+            process = await _start("run", worker_id, run_id, owner)
+            try:
+                return await process.wait()
+            finally:
+                await _end(process)
 
     async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
         """Start `python -m worker.isolated step …`; it answers line by line through a pipe."""
+        async with self._free:
+            return await self._step(order, emit)
+
+    async def _step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
         reading, writing = os.pipe()
         process = await _start("step", str(writing), pass_fds=(writing,))
         os.close(writing)

@@ -18,8 +18,8 @@ from worker.journal.rows import RunRow, StepRow
 PURGE_AFTER = 3600.0
 """Seconds after which a lapsed worker is forgotten."""
 
-FOREIGN_FAULTS = 3
-"""A loss whose cause is unknown weighs a third of one that is the run's own doing."""
+FOREIGN_FAULTS = 10
+"""A loss whose cause is unknown weighs a tenth of one that is the run's own doing."""
 
 
 @dataclass(slots=True)

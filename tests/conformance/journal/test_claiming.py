@@ -175,3 +175,33 @@ def test_a_campaign_is_claimed_together(backend: Backend) -> None:
             assert (claim.run.run_id, claim.run.payload) == (new.run_id, new.payload)
 
     backend.using(body)
+
+
+def test_an_owner_hands_a_run_over_without_a_loss(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        run_id = await accepted(journal)
+        for name in ("w1", "w2", "w3"):
+            await journal.beat(a_worker(name), 60)
+        assert await journal.claim(run_id, "w2", from_owner="w1") is not None, "it was queued"
+        assert await journal.claim(run_id, "w3", from_owner="w1") is None, "w1 does not own it"
+        handed = await journal.claim(run_id, "w3", from_owner="w2")
+        assert handed is not None
+        assert (handed.run.owner, handed.run.epoch, handed.run.losses) == ("w3", 2, 0)
+
+    backend.using(body)
+
+
+def test_a_run_of_a_version_that_is_not_here_is_left_alone(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        run_id = await accepted(journal)
+        run = await journal.run(run_id)
+        assert run is not None
+        await journal.beat(a_worker("w1"), 60)
+        for versions in ({}, {run.flow: []}, {run.flow: [run.version + 1]}, {"other": [1]}):
+            assert await journal.claim(run_id, "w1", versions=versions) is None
+        after = await journal.run(run_id)
+        assert after == run, "nothing was written"
+        versions = {run.flow: [run.version, run.version + 1]}
+        assert await journal.claim(run_id, "w1", versions=versions) is not None
+
+    backend.using(body)

@@ -19,6 +19,7 @@ from tests.conformance.journal.making import (
     types,
     write_of,
 )
+from worker.journal.losing import FOREIGN_FAULTS
 
 
 def test_a_worker_beats_and_is_listed_with_the_rest_of_its_lease(backend: Backend) -> None:
@@ -103,18 +104,18 @@ def test_many_lost_runs_are_rescued_once_by_several_reconcilers(backend: Backend
 def test_a_run_lost_too_often_is_dead_with_its_trace(backend: Backend) -> None:
     async def body(journal: Journal) -> None:
         run_id = await accepted(journal)
-        for loss in range(1, 7):
+        for loss in range(1, 2 * FOREIGN_FAULTS + 1):
             await journal.beat(a_worker("w1"), 60)
             claim = await journal.claim(run_id, "w1")
             assert claim is not None
             await journal.commit(write_of(claim, steps=[a_step("poison", StepState.RUNNING)]))
             await lapse(journal, "w1")
             (rescue,) = await journal.rescue(2)
-            expected = RunState.DEAD if loss == 6 else RunState.QUEUED
+            expected = RunState.DEAD if loss == 2 * FOREIGN_FAULTS else RunState.QUEUED
             assert (rescue.state, rescue.losses) == (expected, loss)
         run = await journal.run(run_id)
         assert run is not None
-        assert (run.state, run.owner, run.losses) == (RunState.DEAD, None, 6)
+        assert (run.state, run.owner, run.losses) == (RunState.DEAD, None, 2 * FOREIGN_FAULTS)
         assert run.finished_at is not None
         assert json.loads(run.failure or "")["code"] == "LOST_TOO_OFTEN"
         assert "poison" in (run.trace or "")
@@ -196,11 +197,12 @@ def test_a_step_lost_too_often_fails(backend: Backend) -> None:
     async def body(journal: Journal) -> None:
         claim = await queued_step(journal)
         run_id, name = claim.run.run_id, (claim.run.run_id, "draft")
-        for loss in range(1, 4):
+        for loss in range(1, FOREIGN_FAULTS + 1):
             await journal.claim_step(run_id, "draft", "never-seen")
             (step,) = await journal.rescue_steps([name], 1)
             assert step.losses == loss
-            assert step.state is (StepState.FAILED if loss == 3 else StepState.QUEUED)
+            last = loss == FOREIGN_FAULTS
+            assert step.state is (StepState.FAILED if last else StepState.QUEUED)
         failure = json.loads(step.failure or "")
         assert (failure["code"], failure["step"]) == ("LOST_TOO_OFTEN", "draft")
         assert step.finished_at is not None
