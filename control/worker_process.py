@@ -19,9 +19,9 @@ from worker.settings import Settings
 
 _LOOK_SECONDS = 0.1
 _START_SECONDS = 60.0
-_DRAIN_SECONDS = 20.0
-_QUIT_SECONDS = 10.0
 _TAIL_LINES = 15
+_SIGNALS = ((signal.SIGTERM, 20.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, None))
+"""How a worker is ended: what it is sent, and how many seconds it has before the next."""
 
 
 class WorkerDied(Unavailable):
@@ -109,22 +109,30 @@ class WorkerProcess:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """End it in order: its runs are given back. Whatever hangs is killed in the end."""
+        """End it in order: its runs are given back. Whatever hangs is killed in the end.
+
+        A cancellation meanwhile is heeded when the process has ended: it would be left behind.
+        """
+        ending = asyncio.ensure_future(self._end())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
+
+    async def _end(self) -> None:
         process = self._process
-        if process is None or process.returncode is not None:
+        if process is None:
             return
-        for number, seconds in (
-            (signal.SIGTERM, _DRAIN_SECONDS),
-            (signal.SIGQUIT, _QUIT_SECONDS),
-            (signal.SIGKILL, None),
-        ):
+        for number, seconds in _SIGNALS:
+            if process.returncode is not None:
+                return
             _signal(process, number)
             try:
                 async with asyncio.timeout(seconds):
                     await process.wait()
             except TimeoutError:
                 continue  # the next signal is harder to ignore
-            return
 
     async def _announced(self, journal: Journal) -> bool:
         assert self._process is not None  # noqa: S101 - until_ready follows start

@@ -18,6 +18,7 @@ import pytest
 from tests.services.waiting import wait_until
 
 SECONDS = 120.0
+MANY = 400  # enough for the demo to be in the middle of it when the test steps in
 MUSTER = str(Path(sys.executable).with_name("muster"))
 ROOT = Path(__file__).parents[2]
 
@@ -126,7 +127,7 @@ def test_the_sample_campaign_succeeds_and_everything_it_names_can_be_looked_up(
 def test_ctrl_c_stops_it_and_the_same_command_goes_on_without_repeating_anything(
     demo: Demo, tmp_path: Path
 ) -> None:
-    leads = companies(tmp_path, 150)
+    leads = companies(tmp_path, MANY)
     first = demo("--leads", str(leads))
     until_some_runs_ended(first)
     os.killpg(first.pid, signal.SIGINT)
@@ -135,14 +136,14 @@ def test_ctrl_c_stops_it_and_the_same_command_goes_on_without_repeating_anything
     assert "muster demo --continue" in out
     assert workers_of(tmp_path) == {}
     done = {run["run_id"]: run["finished_at"] for run in runs_of(tmp_path, "--state", "succeeded")}
-    assert 0 < len(done) < 150
+    assert 0 < len(done) < MANY
     code, out, err = finished(demo("--leads", str(leads)))
     assert code == 0, out + err
-    assert f"{len(done)} of 150 runs done before" in out
-    assert "150: 150 succeeded" in out
-    assert "450 committed" in out
+    assert f"{len(done)} of {MANY} runs done before" in out
+    assert f"{MANY}: {MANY} succeeded" in out
+    assert f"{3 * MANY:,} committed" in out
     after = {run["run_id"]: run for run in runs_of(tmp_path)}
-    assert len(after) == 150
+    assert len(after) == MANY
     assert {run_id: after[run_id]["finished_at"] for run_id in done} == done
     assert {run["losses"] for run in after.values()} == {0}  # given back in order is not lost
 
@@ -151,7 +152,7 @@ def test_ctrl_c_stops_it_and_the_same_command_goes_on_without_repeating_anything
 def test_a_demo_that_is_killed_leaves_no_worker_and_nothing_is_lost(
     demo: Demo, tmp_path: Path
 ) -> None:
-    leads = companies(tmp_path, 150)
+    leads = companies(tmp_path, MANY)
     first = demo("--leads", str(leads))
     until_some_runs_ended(first)
     first.kill()
@@ -159,15 +160,15 @@ def test_a_demo_that_is_killed_leaves_no_worker_and_nothing_is_lost(
     wait_until(lambda: not workers_of(tmp_path), SECONDS, "the worker has ended")
     code, out, err = finished(demo("--leads", str(leads), "--continue"))
     assert code == 0, out + err
-    assert "150: 150 succeeded" in out
-    assert "450 committed" in out
+    assert f"{MANY}: {MANY} succeeded" in out
+    assert f"{3 * MANY:,} committed" in out
 
 
 @needs_proc
 def test_a_worker_that_is_killed_is_reported_and_the_campaign_can_go_on(
     demo: Demo, tmp_path: Path
 ) -> None:
-    leads = companies(tmp_path, 150)
+    leads = companies(tmp_path, MANY)
     first = demo("--leads", str(leads))
     until_some_runs_ended(first)
     for pid in workers_of(tmp_path):
@@ -178,7 +179,7 @@ def test_a_worker_that_is_killed_is_reported_and_the_campaign_can_go_on(
     assert "muster demo --continue" in err
     code, out, err = finished(demo("--leads", str(leads), "--continue"))
     assert code == 0, out + err
-    assert "150: 150 succeeded" in out
+    assert f"{MANY}: {MANY} succeeded" in out
 
 
 def test_a_finished_campaign_is_repeated_or_shown_as_asked(demo: Demo, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Carries what happens on other threads back to Celery's own thread."""
 
+import contextlib
 import logging
 import socket
 import threading
@@ -70,9 +71,8 @@ class Inbox:
         self.drain()
 
     def _sleep_again(self) -> None:
-        # In this order: a notice put in between is either drained now or wakes the hub again.
-        self._woken = False
-        try:
+        # In this order. A notice put in between finds us awake still and is drained now. With the
+        # flag cleared first, its byte would be taken here, and no later notice would wake us.
+        with contextlib.suppress(BlockingIOError):
             self._receiver.recv(_ENOUGH)
-        except BlockingIOError:
-            return
+        self._woken = False
