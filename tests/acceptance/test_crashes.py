@@ -36,10 +36,15 @@ def cluster(tmp_path: Path, redis_url: str) -> Iterator[Cluster]:
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("queued", [False, True], ids=["inline", "queued"])
+@pytest.mark.parametrize("queued", [False, True], ids=["inline-sqlite", "queued-postgres"])
 def test_ten_killed_workers_cost_no_run_and_repeat_no_committed_step(
-    cluster: Cluster, queued: bool, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster,
+    queued: bool,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
+    if queued:
+        cluster.database_url = request.getfixturevalue("database")
     chance = random.Random(SEED)
     for _ in range(2):
         cluster.start()

@@ -115,7 +115,7 @@ class Cluster:
     def is_ready(self, handle: WorkerHandle) -> bool:
         text = handle.log.read_text(errors="replace")
         assert handle.alive, f"{handle.name} ended:\n{text[-3000:]}"
-        return "worker.started" in text and "ready" in text
+        return " ready." in text
 
     def ready(self) -> list[WorkerHandle]:
         """Return the living workers that consume."""

@@ -1,0 +1,40 @@
+"""The engine under each of Celery's pools: the same runs, the same results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.rig.cluster import Cluster, events_of
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, redis_url: str) -> Iterator[Cluster]:
+    redis.Redis.from_url(redis_url).flushall()
+    made = Cluster(tmp_path, redis_url, f"sqlite:///{tmp_path}/journal.sqlite3")
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "options",
+    [("-P", "prefork", "-c", "2"), ("-P", "threads", "-c", "2"), ("-P", "solo")],
+    ids=" ".join,
+)
+def test_runs_succeed_under_every_pool(cluster: Cluster, options: tuple[str, ...]) -> None:
+    worker = cluster.start(*options)
+    with cluster.client() as muster:
+        runs = [
+            muster.enqueue("ticks", {"name": str(n), "steps": 2, "seconds": 0.1, "queued": queued})
+            for n, queued in enumerate([False, True, False, True])
+        ]
+        for run in runs:
+            assert len(run.result(timeout=60).records) == 2
+            assert events_of(muster, run.id)[-1].type == "run.succeeded"
+    assert worker.terminate() == 0
