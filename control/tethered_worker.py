@@ -1,7 +1,7 @@
 """`python -m control.tethered_worker …`: `celery -A worker worker …`, ended with its parent.
 
-The parent holds the other end of standard input. When it goes, by whatever death, the worker shuts
-down in order as at SIGTERM: no demo that was killed leaves a worker behind.
+The parent holds the other end of standard input. When it goes, by whatever death, the worker is
+ended as the parent would have ended it: no demo that was killed leaves a worker behind.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import os
 import runpy
-import signal
 import sys
 import threading
+import time
+
+from control.ending import ENDING
 
 _STDIN = 0
 
@@ -20,7 +22,9 @@ def _end_with_parent() -> None:
     """`os.read`, not `sys.stdin`: its lock would be held when the interpreter ends."""
     while os.read(_STDIN, 1024):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    for number, seconds in ENDING:
+        os.kill(os.getpid(), number)
+        time.sleep(seconds or 0)
 
 
 def main(arguments: list[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import control
+from control.ending import ENDING
 from envelope.errors import Unavailable
 from envelope.ports.journal import Journal
 from worker.settings import Settings
@@ -20,8 +21,6 @@ from worker.settings import Settings
 _LOOK_SECONDS = 0.1
 _START_SECONDS = 60.0
 _TAIL_LINES = 15
-_SIGNALS = ((signal.SIGTERM, 20.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, None))
-"""How a worker is ended: what it is sent, and how many seconds it has before the next."""
 
 
 class WorkerDied(Unavailable):
@@ -124,7 +123,7 @@ class WorkerProcess:
         process = self._process
         if process is None:
             return
-        for number, seconds in _SIGNALS:
+        for number, seconds in ENDING:
             if process.returncode is not None:
                 return
             _signal(process, number)

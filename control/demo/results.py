@@ -103,7 +103,8 @@ def print_totals(console: Console, totals: Totals) -> None:
         "runs": f"{totals.runs}: "
         + ", ".join(f"{count} {state_text(state)}" for state, count in totals.states.items()),
         "steps": f"{totals.steps:,} committed",
-        "time": f"{totals.seconds:,.1f} s, {totals.runs_per_second:,.1f} runs/s",
+        "time": f"{totals.seconds:,.1f} s from the first start to the last end, "
+        f"{totals.runs_per_second:,.1f} runs/s",
         "tokens": f"{usage.input_tokens:,} in, {usage.output_tokens:,} out "
         f"in {usage.requests:,} model calls",
         "cost": f"${usage.cost_usd:,.4f}",

@@ -61,15 +61,17 @@ class Cell(Protocol):
 class SubprocessCell:
     """A fresh Python process, which reads the same settings from its environment.
 
-    At most four at once: a start costs more than a second of processor time.
+    At most four of each kind at once: a start costs more than a second of processor time. Steps
+    have places of their own, or four isolated runs would wait for ever for their isolated steps.
     """
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(_AT_ONCE)
+        self._free_for_runs = asyncio.Semaphore(_AT_ONCE)
+        self._free_for_steps = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, worker_id: str, run_id: str, owner: str) -> int:
         """Start `python -m worker.isolated run …` and wait for it."""
-        async with self._free:
+        async with self._free_for_runs:
             process = await _start("run", worker_id, run_id, owner)
             try:
                 return await process.wait()
@@ -78,7 +80,7 @@ class SubprocessCell:
 
     async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
         """Start `python -m worker.isolated step …`; it answers line by line through a pipe."""
-        async with self._free:
+        async with self._free_for_steps:
             return await self._step(order, emit)
 
     async def _step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
