@@ -174,6 +174,11 @@ def _transport_options(
         "unacked_restore_interval": restore_seconds,
         "unacked_restore_throttle": 1,
         "max_connections": concurrency + _SPARE_CONNECTIONS,
+        # Who publishes learns at once that Redis is away; the consumer has retries of its own.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0,
+        "interval_max": 0,
         "socket_timeout": 15,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,

@@ -152,7 +152,8 @@ def test_a_stopped_worker_gives_its_runs_back_at_once(cluster: Cluster) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_a_paused_worker_s_late_writes_are_refused(cluster: Cluster) -> None:
+def test_a_paused_worker_s_late_writes_are_refused(cluster: Cluster, database: str) -> None:
+    cluster.database_url = database  # paused in the midst of a write, it would hold SQLite's lock
     zombie = cluster.start()
     with cluster.client() as muster:
         runs = [muster.enqueue("ticks", {"name": str(n)}) for n in range(10)]

@@ -82,6 +82,8 @@ class Engine:
         execution = RunExecution(claim)
         self._running[claim.run.run_id] = execution
         self._idle.clear()
+        if self._draining:  # the drain began while the claim was under way
+            execution.drain()
         log = self.parts.log.bind(run=claim.run.run_id, flow=claim.run.flow)
         log.info("run.started", epoch=execution.epoch, recorded=len(claim.steps))
         try:

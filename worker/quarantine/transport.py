@@ -16,6 +16,7 @@ from kombu.utils.encoding import bytes_to_str
 from redis.client import PubSub
 
 from worker.pool.outliving import OutlivingChannel
+from worker.pool.prompt import PromptChannel
 from worker.quarantine.inspection import fault_of_broadcast, fault_of_task
 from worker.quarantine.quarantine import Quarantine
 
@@ -98,11 +99,13 @@ class _Inspected:
         return lambda **options: InspectedRedis(inspector=inspector, **options)
 
 
-class InspectedChannel(_Inspected, OutlivingChannel, kombu_redis.Channel):
+class InspectedChannel(_Inspected, OutlivingChannel, PromptChannel, kombu_redis.Channel):
     """A Redis channel that inspects."""
 
 
-class InspectedSentinelChannel(_Inspected, OutlivingChannel, kombu_redis.SentinelChannel):
+class InspectedSentinelChannel(
+    _Inspected, OutlivingChannel, PromptChannel, kombu_redis.SentinelChannel
+):
     """A Sentinel channel that inspects."""
 
 

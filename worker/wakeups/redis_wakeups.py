@@ -37,6 +37,7 @@ class RedisWakeups:
         self._listeners: Listeners = defaultdict(set)
         self._changed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
+        self._closing = False
 
     def notify(self, channel: str, notice: str) -> None:
         """Send a notice with the next batch."""
@@ -66,9 +67,11 @@ class RedisWakeups:
         """Send what is pending and close the connections."""
         if self._sending is not None:
             await self._sending
-        if self._reading is not None:
+        self._closing = True
+        while self._reading is not None and not self._reading.done():
+            # A task group whose child fails just then swallows the cancellation.
             self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+            await asyncio.wait({self._reading}, timeout=_AGAIN_SECONDS)
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -85,7 +88,7 @@ class RedisWakeups:
                 self._log.debug("wakeups.lost", notices=len(batch), error=type(error).__name__)
 
     async def _read_for_ever(self) -> None:
-        while True:
+        while not self._closing:
             try:
                 async with self._connection().pubsub() as subscription:
                     await subscription.subscribe(_PREFIX)  # keeps an idle connection open
