@@ -57,6 +57,7 @@ from worker.journal.reading import (
 from worker.journal.schema import upgrade
 from worker.journal.sending import MarkSent, Missing, SendMissing
 from worker.journal.store import Store
+from worker.journal.stuck import end_stuck_sessions
 from worker.journal.trouble import DATABASE_ERRORS, refused, unavailable
 from worker.journal.urls import database_url
 from worker.journal.writer import Writer
@@ -185,7 +186,10 @@ class SqlJournal:
     async def rescue(self, max_losses: int) -> Sequence[Rescue]:
         """Queue every running run whose owner's lease lapsed, or end it as dead."""
         rescued: list[Rescue] = []
-        for run_ids in _chunks(await self._reader.read(read_lost)):
+        lost = await self._reader.read(read_lost)
+        if lost:
+            await self._reader.read(end_stuck_sessions)
+        for run_ids in _chunks(lost):
             rescued.extend(await self._write(RescueRuns(run_ids, max_losses)))
         if await self._reader.read(has_expired):
             await self._write(PurgeWorkers())
