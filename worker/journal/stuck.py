@@ -1,6 +1,6 @@
 """Ends database sessions of stopped processes. View: pg_stat_activity.
 
-A process that is stopped (SIGSTOP, a frozen container) in the midst of a commit keeps its row locks,
+A process stopped (SIGSTOP, a frozen container) in the midst of a commit keeps its row locks,
 and its kernel keeps the connection alive. Statements sent in a pipeline leave the session "active",
 so that no time-out of the server's ends it: its successors would wait for it for ever.
 """
