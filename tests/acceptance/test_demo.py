@@ -197,7 +197,8 @@ def test_configured_servers_are_left_alone(demo: Demo, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("MUSTER_REDIS_URL=redis://127.0.0.1:1/0\n")
     code, out, err = finished(demo("--limit", "1", **away))
     assert code == 0, out + err
-    assert f"MUSTER_DATABASE_URL=sqlite:///{tmp_path}/.muster/journal.sqlite3 muster runs" in out
+    journal = f"sqlite:///{tmp_path}/.muster/journal.sqlite3"
+    assert re.search(f"MUSTER_DATABASE_URL={journal} (uv run )?muster runs", out)
 
 
 @pytest.mark.parametrize(

@@ -100,13 +100,13 @@ def greeting(ctx: Any, request: Nothing) -> Envelope:
     return Envelope.from_records([{"text": ctx.resource(Greeter).greet()}], source="greeter")
 
 
-@orchestrator("greet-twice")
+@orchestrator("inline-greet-twice")
 async def greet_twice(ctx: Any, request: Nothing) -> Envelope:
     await ctx.call("greeting", {}, key="same")
     return await ctx.call("greeting", {}, key="same")
 
 
-@orchestrator("greet")
+@orchestrator("inline-greet")
 async def greet(ctx: Any, request: Nothing) -> Envelope:
     return await ctx.call("greeting", {})
 
