@@ -11,7 +11,7 @@ from control.event import Event
 from envelope.canonical import canonical_json, sha256_hex
 from envelope.errors import InvalidInput
 from envelope.ids import new_id
-from envelope.ports.journal import NewRun
+from envelope.ports.journal_rows import NewRun
 from envelope.signature import check_bytes, to_canonical
 from orchestrators.definition import FlowDefinition
 from orchestrators.registry import FLOWS

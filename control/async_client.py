@@ -14,7 +14,7 @@ from control.async_run import AsyncRun
 from control.event import Event
 from control.run_lookup import find_run
 from envelope.errors import InvalidInput
-from envelope.ports.journal import Run, RunFilter, RunState
+from envelope.ports.journal_rows import Run, RunFilter, RunState
 from worker.settings import Settings
 
 _PAGE = 200

@@ -14,7 +14,7 @@ from control.in_process import InProcessRunner
 from control.looking import Lookout
 from control.receipt import Receipt
 from envelope.errors import InvalidInput, JournalUnavailable, QueueUnavailable
-from envelope.ports.journal import Accepted, Hint, NewRun
+from envelope.ports.journal_rows import Accepted, Hint, NewRun
 from envelope.resources import Resources
 from worker.backend import Backend
 from worker.loading import load_modules

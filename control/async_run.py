@@ -11,7 +11,8 @@ from control.receipt import Receipt
 from envelope.envelope import Envelope
 from envelope.errors import UnknownRun
 from envelope.events import TERMINAL_EVENTS
-from envelope.ports.journal import Event, Journal, Run, RunState
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Event, Run, RunState
 from envelope.ports.wakeup import Wakeups
 from worker.engine.service import CANCEL_NOTICE
 

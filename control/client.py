@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from control.async_client import AsyncMuster
 from control.loop_thread import LoopThread
 from control.run import Run
-from envelope.ports.journal import Run as RunRow
-from envelope.ports.journal import RunState
+from envelope.ports.journal_rows import Run as RunRow
+from envelope.ports.journal_rows import RunState
 from worker.settings import Settings
 
 

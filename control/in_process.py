@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
-from envelope.ports.journal import RunState
+from envelope.ports.journal_rows import RunState
 from envelope.resources import Resources
 from worker.backend import Backend
 from worker.engine.parts import EngineParts

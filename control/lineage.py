@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from envelope.envelope import Envelope
 from envelope.errors import InvalidInput
-from envelope.ports.journal import Run, Step
+from envelope.ports.journal_rows import Run, Step
 from envelope.record import Record
 
 _PREFIX = "rec_"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from envelope import errors
 from envelope.envelope import Envelope
 from envelope.failure import Failure
-from envelope.ports.journal import TERMINAL_STATES, Run, RunState
+from envelope.ports.journal_rows import TERMINAL_STATES, Run, RunState
 
 
 class RunFailed(errors.RunFailed):

@@ -8,7 +8,7 @@ from control.async_manager import AsyncCampaignManager
 from control.async_run import AsyncRun
 from control.outcome import has_ended
 from envelope.errors import InvalidInput
-from envelope.ports.journal import Run
+from envelope.ports.journal_rows import Run
 
 RETRY_TAG = "retry_of"
 

@@ -8,8 +8,8 @@ from control.async_run import AsyncRun
 from control.loop_thread import LoopThread
 from control.receipt import Receipt
 from envelope.envelope import Envelope
-from envelope.ports.journal import Event, RunState
-from envelope.ports.journal import Run as RunRow
+from envelope.ports.journal_rows import Event, RunState
+from envelope.ports.journal_rows import Run as RunRow
 
 
 class Run:

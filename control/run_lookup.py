@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from envelope.errors import InvalidInput, UnknownRun
-from envelope.ports.journal import Journal, Run, RunFilter
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Run, RunFilter
 
 _SHORTEST = 4
 _FULL = 36

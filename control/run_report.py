@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from envelope.ports.journal import Attempt, Event, Journal, Run, Step
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Attempt, Event, Run, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from control.cli.run_view import print_run, state_text
 from control.cli.session import with_client
 from control.cli.terminal import console, print_json, side_console
 from control.run_report import RunReport
-from envelope.ports.journal import RunState
+from envelope.ports.journal_rows import RunState
 
 
 @click.command()

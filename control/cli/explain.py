@@ -14,7 +14,8 @@ from control.run_lookup import find_run
 from control.run_report import iso
 from envelope.envelope import Envelope
 from envelope.errors import InvalidInput
-from envelope.ports.journal import Journal, Run
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Run
 
 _SUMMARY_WIDTH = 110
 

@@ -18,7 +18,8 @@ from control.retry import retry_run
 from control.run_lookup import find_run
 from control.run_report import RunReport, event_json, run_json
 from envelope.errors import InvalidInput
-from envelope.ports.journal import Journal, Run, RunFilter, RunState
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Run, RunFilter, RunState
 
 
 @click.group()

@@ -12,7 +12,7 @@ from control.demo.progress import Stand
 from control.worker_process import WorkerProcess
 from envelope.canonical import content_hash
 from envelope.ids import new_id
-from envelope.ports.journal import TERMINAL_STATES, Run, RunState
+from envelope.ports.journal_rows import TERMINAL_STATES, Run, RunState
 
 FLOW = "lead"
 CAMPAIGN_TAG = "campaign"

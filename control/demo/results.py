@@ -17,7 +17,7 @@ from control.demo.totals import Totals
 from control.lineage import Lineage
 from control.outcome import failure_of
 from control.run_report import seconds_of
-from envelope.ports.journal import Run, RunState, Step
+from envelope.ports.journal_rows import Run, RunState, Step
 from envelope.record import Record
 
 _SHOWN = 12

@@ -42,7 +42,7 @@ from control.demo.work import STEPS, read_work
 from control.interrupt import cancelled_by
 from control.lineage import Lineage
 from control.worker_process import WorkerDied, WorkerProcess, environment_of
-from envelope.ports.journal import Run, RunState
+from envelope.ports.journal_rows import Run, RunState
 from worker.settings import Settings
 
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from control.outcome import failure_of
 from envelope.envelope import Envelope
-from envelope.ports.journal import Run
+from envelope.ports.journal_rows import Run
 from envelope.usage import Usage
 
 

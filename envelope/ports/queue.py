@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from envelope.ports.journal import Hint
+from envelope.ports.journal_rows import Hint
 
 
 def topic(hint: Hint) -> str:

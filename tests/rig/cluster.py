@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from control import Muster
-from envelope.ports.journal import TERMINAL_STATES, Event
+from envelope.ports.journal_rows import TERMINAL_STATES, Event
 from tests.rig.traced_flows import TRACE_VARIABLE
 from tests.services.waiting import wait_until
 from worker.settings import Settings

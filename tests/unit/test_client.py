@@ -15,7 +15,7 @@ from control.async_run import AsyncRun
 from control.loop_thread import LoopThread
 from envelope.errors import InvalidInput, UnknownRun
 from envelope.events import EventType
-from envelope.ports.journal import Commit, NewEvent, RunEnd, RunFilter, RunState
+from envelope.ports.journal_rows import Commit, NewEvent, RunEnd, RunFilter, RunState
 from tests.rig import flows
 from worker.backend import Backend
 from worker.journal.memory import MemoryJournal

@@ -22,7 +22,7 @@ from control.demo.work import STEPS, read_work
 from control.lineage import Known, Lineage
 from control.worker_process import WorkerProcess
 from envelope import Envelope, Record, Usage
-from envelope.ports.journal import RunState
+from envelope.ports.journal_rows import RunState
 from orchestrators.registry import FLOWS
 from tests.rig.flows import Words
 from worker.backend import Backend

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from envelope import Envelope, Failure
-from envelope.ports.journal import RunState, StepClaim
+from envelope.ports.journal_rows import RunState, StepClaim
 from tests.rig import flows
 from tests.rig.engine_rig import Rig, checked_events, rigged
 from tests.rig.flows import CALLS, GATES

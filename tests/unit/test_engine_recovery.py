@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from envelope import Envelope, Failure
-from envelope.ports.journal import RunState, StepState
+from envelope.ports.journal_rows import RunState, StepState
 from tests.rig import flows
 from tests.rig.engine_rig import Rig, checked_events, rigged
 from tests.rig.flows import CALLS, GATES, SWITCH

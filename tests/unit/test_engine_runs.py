@@ -8,7 +8,7 @@ import json
 import pytest
 
 from envelope import Envelope, Failure
-from envelope.ports.journal import RunState, StepState
+from envelope.ports.journal_rows import RunState, StepState
 from tests.rig import flows
 from tests.rig.engine_rig import checked_events, rigged
 from tests.rig.flows import CALLS, GATES

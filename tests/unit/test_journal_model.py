@@ -16,11 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from envelope.errors import MusterError
 from envelope.events import TERMINAL_EVENTS
-from envelope.ports.journal import (
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import (
     TERMINAL_STATES,
     Attempt,
     Commit,
-    Journal,
     NewEvent,
     NewRun,
     RunEnd,

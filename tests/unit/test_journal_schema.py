@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, event, text
 
-from envelope.ports.journal import (
+from envelope.ports.journal_rows import (
     Commit,
     NewEvent,
     NewRun,

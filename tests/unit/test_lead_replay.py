@@ -17,7 +17,7 @@ from agents.llm.offline_model import OfflineModel
 from agents.providers import provide
 from control.lineage import Ancestry, Lineage
 from envelope import Envelope
-from envelope.ports.journal import RunState
+from envelope.ports.journal_rows import RunState
 from tests.rig.engine_rig import Rig, rigged
 
 DOCUMENT = SourceDocument("docs/a.md", "# Audit\n\nEvery record carries its provenance.\n")

@@ -21,7 +21,7 @@ from envelope.errors import (
     QueueUnavailable,
     TooLarge,
 )
-from envelope.ports.journal import Accepted, Hint, NewRun, RunFilter, RunState
+from envelope.ports.journal_rows import Accepted, Hint, NewRun, RunFilter, RunState
 from tests.rig import flows
 from worker.backend import Backend
 from worker.journal.memory import MemoryJournal

@@ -10,7 +10,7 @@ from envelope.envelope import Envelope, Status
 from envelope.errors import Cancelled, InvalidEnvelope, LostTooOften
 from envelope.events import EventType
 from envelope.failure import Failure, trace_text
-from envelope.ports.journal import NewEvent, RunEnd, RunState
+from envelope.ports.journal_rows import NewEvent, RunEnd, RunState
 from worker.engine.execution import RunExecution, Stop
 
 _EVENTS = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from envelope.envelope import Envelope
 from envelope.errors import Fenced
-from envelope.ports.journal import Claim, Commit, RunState
+from envelope.ports.journal_rows import Claim, Commit, RunState
 from envelope.signature import from_canonical
 from orchestrators.context import FlowContext, RunFacts
 from orchestrators.definition import FlowDefinition

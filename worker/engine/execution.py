@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NoReturn
 
 from envelope.envelope import Envelope
-from envelope.ports.journal import Claim
+from envelope.ports.journal_rows import Claim
 from envelope.usage import Usage
 
 

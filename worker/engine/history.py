@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from envelope.errors import InvalidInput, NonDeterminism
-from envelope.ports.journal import SETTLED_STATES, Step
+from envelope.ports.journal_rows import SETTLED_STATES, Step
 from orchestrators.steps import StepCall
 
 

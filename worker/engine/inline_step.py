@@ -11,7 +11,7 @@ from agents.execution import execute
 from envelope.canonical import canonical_json
 from envelope.envelope import Envelope, Status
 from envelope.failure import Failure, StepFailed
-from envelope.ports.journal import NewEvent
+from envelope.ports.journal_rows import NewEvent
 from orchestrators.steps import StepCall
 from worker.engine.execution import RunExecution
 from worker.engine.parts import EngineParts

@@ -12,7 +12,7 @@ import secrets
 
 from envelope.errors import Fenced
 from envelope.events import EventType
-from envelope.ports.journal import Commit, NewEvent, RunEnd, RunState
+from envelope.ports.journal_rows import Commit, NewEvent, RunEnd, RunState
 from worker.engine.parts import EngineParts
 
 

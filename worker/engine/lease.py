@@ -9,7 +9,7 @@ import socket
 
 from agents.registry import AGENTS
 from envelope.errors import JournalUnavailable
-from envelope.ports.journal import WorkerInfo
+from envelope.ports.journal_rows import WorkerInfo
 from orchestrators.registry import FLOWS
 from worker.engine.engine import Engine
 

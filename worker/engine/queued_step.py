@@ -14,7 +14,7 @@ from envelope.canonical import canonical_json
 from envelope.envelope import Envelope, Status
 from envelope.errors import Fenced, LostTooOften
 from envelope.failure import Failure, StepFailed
-from envelope.ports.journal import Attempt, NewEvent, StepClaim, StepCommit, StepState
+from envelope.ports.journal_rows import Attempt, NewEvent, StepClaim, StepCommit, StepState
 from worker.engine.cell import StepOrder
 from worker.engine.isolation import suspected
 from worker.engine.parts import EngineParts

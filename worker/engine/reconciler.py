@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from envelope.errors import JournalUnavailable, QueueUnavailable
-from envelope.ports.journal import Hint, RunState
+from envelope.ports.journal_rows import Hint, RunState
 from envelope.ports.queue import Queue
 from orchestrators.registry import FLOWS
 from worker.engine.engine import Engine

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.context import StepContext
-from envelope.ports.journal import Run
+from envelope.ports.journal_rows import Run
 from worker.engine.parts import EngineParts
 
 Emitter = Callable[[str, dict[str, Any]], None]

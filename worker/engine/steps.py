@@ -11,7 +11,7 @@ from envelope.canonical import canonical_json
 from envelope.envelope import Envelope
 from envelope.errors import NonDeterminism
 from envelope.failure import Failure, StepFailed
-from envelope.ports.journal import SETTLED_STATES, Hint, NewEvent, Step, StepState
+from envelope.ports.journal_rows import SETTLED_STATES, Hint, NewEvent, Step, StepState
 from orchestrators.steps import StepCall
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History

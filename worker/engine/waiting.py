@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from envelope.errors import QueueUnavailable
-from envelope.ports.journal import SETTLED_STATES, Hint, Step, StepState
+from envelope.ports.journal_rows import SETTLED_STATES, Hint, Step, StepState
 from envelope.ports.queue import topic
 from worker.engine.parts import EngineParts
+from worker.journal.sending import backoff
 
 LOOK_SECONDS = 1.0
-_LONGEST_BACKOFF = 6
 
 
 @dataclass(slots=True, eq=False)
@@ -107,8 +107,7 @@ class WaitingSteps:
         await self._send(lost)
 
     def _is_late(self, known: Expected) -> bool:
-        grace = self._parts.settings.reissue_seconds
-        patience = grace * 2.0 ** min(known.sends, _LONGEST_BACKOFF)
+        patience = backoff(self._parts.settings.reissue_seconds, known.sends)
         return time.monotonic() - known.sent_at > patience
 
     async def _send(self, hints: Sequence[Hint]) -> None:

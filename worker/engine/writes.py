@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from envelope.events import EventType
 from envelope.failure import Failure
-from envelope.ports.journal import Attempt, NewEvent, StepState, StepWrite
+from envelope.ports.journal_rows import Attempt, NewEvent, StepState, StepWrite
 from orchestrators.steps import StepCall
 
 _EVENT_OF = {

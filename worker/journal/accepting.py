@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from envelope.errors import IdempotencyConflict, InvalidInput
 from envelope.events import EventType
-from envelope.ports.journal import Accepted, NewRun
+from envelope.ports.journal_rows import Accepted, NewRun
 from worker.journal.book import Book, KeyHolder, Needs
 from worker.journal.rows import new_run_row
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from envelope.errors import MusterError
-from envelope.ports.journal import Claim, StepClaim
+from envelope.ports.journal_rows import Claim, StepClaim
 from worker.journal.book import Book, Needs
 from worker.journal.load import load_book
 from worker.journal.operations import (

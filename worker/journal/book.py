@@ -12,7 +12,7 @@ from json import dumps
 from typing import Any, NamedTuple
 
 from envelope.events import EventType
-from envelope.ports.journal import Attempt, NewEvent
+from envelope.ports.journal_rows import Attempt, NewEvent
 from worker.journal.rows import RunRow, StepRow
 
 IdempotencyKey = tuple[str, str, str]

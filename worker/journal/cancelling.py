@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from envelope.events import EventType
-from envelope.ports.journal import RunState
+from envelope.ports.journal_rows import RunState
 from worker.journal.book import Book, Needs
 from worker.journal.operations import RunAnswer
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from math import isfinite
 
 from envelope.errors import InvalidInput
-from envelope.ports.journal import (
+from envelope.ports.journal_rows import (
     Attempt,
     Commit,
     NewEvent,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from envelope.events import EventType
-from envelope.ports.journal import RunState
+from envelope.ports.journal_rows import RunState
 from worker.journal.book import Book, Needs
 from worker.journal.operations import ClaimAnswer
 from worker.journal.rows import RunRow

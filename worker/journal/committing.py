@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from envelope.errors import Fenced, InvalidInput
 from envelope.events import TERMINAL_EVENTS
-from envelope.ports.journal import (
+from envelope.ports.journal_rows import (
     TERMINAL_STATES,
     Commit,
     NewEvent,

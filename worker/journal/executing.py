@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from envelope.errors import Fenced
 from envelope.events import EventType
-from envelope.ports.journal import StepCommit, StepState
+from envelope.ports.journal_rows import StepCommit, StepState
 from worker.journal.book import Book, Needs
 from worker.journal.committing import check_no_terminal_event, settle
 from worker.journal.operations import StepClaimAnswer

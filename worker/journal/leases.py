@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
 
-from envelope.ports.journal import WorkerInfo, WorkerRow
+from envelope.ports.journal_rows import WorkerInfo, WorkerRow
 from worker.journal.apply import Statement
 from worker.journal.clock import db_now
 from worker.journal.losing import PURGE_AFTER

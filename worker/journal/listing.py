@@ -20,11 +20,11 @@ from sqlalchemy import (
     tuple_,
 )
 
-from envelope.ports.journal import Run, RunFilter, RunState
+from envelope.ports.journal_rows import Run, RunFilter, RunState
 from worker.journal.clock import db_now
 from worker.journal.matching import any_of, holds_text
 from worker.journal.reading import SELECT_RUNS, run_from
-from worker.journal.sending import BACKOFF_CAP, BUSY_FACTOR, Missing
+from worker.journal.sending import BUSY_FACTOR, DOUBLINGS, PATIENT_SENDS, Missing
 from worker.journal.tables import runs, workers
 
 # Literals, so that the planner sees that a partial index answers the question.
@@ -33,10 +33,10 @@ _RUNNING = runs.c.state == literal_column(f"'{RunState.RUNNING.value}'")
 
 _DOUBLINGS = case(
     *(
-        (runs.c.sends == literal_column(str(n)), literal_column(str(2**n)))
-        for n in range(BACKOFF_CAP)
+        (runs.c.sends <= literal_column(str(PATIENT_SENDS + n)), literal_column(str(2**n)))
+        for n in range(DOUBLINGS)
     ),
-    else_=literal_column(str(2**BACKOFF_CAP)),
+    else_=literal_column(str(2**DOUBLINGS)),
 )
 _BUSY = case((any_of(runs.c.flow, "flows_empty"), 1), else_=BUSY_FACTOR)
 _UNSENT = (

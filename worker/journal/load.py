@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from envelope.ports.journal import RunState, StepState
+from envelope.ports.journal_rows import RunState, StepState
 from worker.journal.book import Book, KeyHolder, Needs
 from worker.journal.clock import db_now, transaction_id
 from worker.journal.matching import any_of, pair_of

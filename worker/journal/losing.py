@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from envelope.errors import LostTooOften
 from envelope.events import EventType
 from envelope.failure import Failure
-from envelope.ports.journal import Attempt, Rescue, RunState, StepState
+from envelope.ports.journal_rows import Attempt, Rescue, RunState, StepState
 from worker.journal.book import Book, Needs
 from worker.journal.committing import settle
 from worker.journal.executing import put_back

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
 from typing import Any, cast
 
-from envelope.ports.journal import (
+from envelope.ports.journal_rows import (
     Accepted,
     Attempt,
     Claim,

@@ -9,7 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, select
 
-from envelope.ports.journal import SETTLED_STATES, Attempt, Event, Run, RunState, Step, StepState
+from envelope.ports.journal_rows import (
+    SETTLED_STATES,
+    Attempt,
+    Event,
+    Run,
+    RunState,
+    Step,
+    StepState,
+)
 from worker.journal.matching import any_of, pair_of
 from worker.journal.tables import attempts, events, payloads, runs, steps
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from envelope.ports.journal import (
+from envelope.ports.journal_rows import (
     SETTLED_STATES,
     TERMINAL_STATES,
     Hint,

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from envelope.ports.journal import Hint, RunState
+from envelope.ports.journal_rows import Hint, RunState
 from worker.journal.book import Book, Needs
 from worker.journal.rows import RunRow
 
-BACKOFF_CAP = 6
-"""The wait for a message doubles with every send, up to this many times."""
+PATIENT_SENDS = 4
+"""As many sends follow each other at the same pace; from then on each wait is twice the last.
+
+A worker may be killed after it fetched a message and before it claimed the run. That its successor
+meets the same fate is rare, but must not cost the run more than another round.
+"""
+
+DOUBLINGS = 6
+"""How often the wait doubles at most."""
 
 BUSY_FACTOR = 10
 """How much longer to wait while the topic has messages: ours may well be among them."""
@@ -35,8 +42,13 @@ class Missing:
         return run.sent_at is None or run.sent_at <= now - self._patience(run)
 
     def _patience(self, run: RunRow) -> float:
-        patience: float = self.grace * 2 ** min(run.sends, BACKOFF_CAP)
+        patience = backoff(self.grace, run.sends)
         return patience if f"runs.{run.flow}" in self.topics_empty else patience * BUSY_FACTOR
+
+
+def backoff(grace: float, sends: int) -> float:
+    """Return the seconds after which a message sent for the `sends`-th time counts as lost."""
+    return grace * 2.0 ** max(0, min(sends - PATIENT_SENDS, DOUBLINGS))
 
 
 @dataclass(slots=True)

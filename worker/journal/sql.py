@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from envelope.errors import JournalUnavailable
-from envelope.ports.journal import (
+from envelope.ports.journal_rows import (
     Accepted,
     Attempt,
     Claim,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from envelope.ports.journal import Journal, QuarantinedMessage
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import QuarantinedMessage
 
 
 class JournalSink:

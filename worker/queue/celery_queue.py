@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from envelope.errors import QueueUnavailable
-from envelope.ports.journal import Hint
+from envelope.ports.journal_rows import Hint
 from envelope.ports.queue import topic
 
 HIGHEST_PRIORITY = 9

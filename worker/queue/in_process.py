@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
-from envelope.ports.journal import Hint
+from envelope.ports.journal_rows import Hint
 from envelope.ports.queue import topic
 
 Handler = Callable[[Hint], Awaitable[object]]

@@ -9,10 +9,10 @@ from itertools import count
 from typing import Any
 
 from envelope.events import TERMINAL_EVENTS
-from envelope.ports.journal import (
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import (
     Claim,
     Commit,
-    Journal,
     NewEvent,
     NewRun,
     RunEnd,

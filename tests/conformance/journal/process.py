@@ -10,7 +10,8 @@ import sys
 from typing import NoReturn
 
 from envelope.errors import JournalUnavailable
-from envelope.ports.journal import Commit, Journal
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Commit
 from tests.conformance.journal.making import a_run, a_step, a_worker, an_event, write_of
 from worker.journal.sql import SqlJournal
 

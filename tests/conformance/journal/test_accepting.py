@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from envelope.errors import IdempotencyConflict, InvalidInput
-from envelope.ports.journal import Journal, RunState
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import RunState
 from tests.conformance.journal.making import Backend, a_run, types
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from envelope.errors import Fenced, InvalidInput
-from envelope.ports.journal import Journal, RunEnd, RunState
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import RunEnd, RunState
 from tests.conformance.journal.making import (
     Backend,
     a_worker,

@@ -3,7 +3,8 @@ import asyncio
 import pytest
 
 from envelope.errors import Fenced
-from envelope.ports.journal import Journal, RunEnd, RunState
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import RunEnd, RunState
 from tests.conformance.journal.making import (
     Backend,
     a_run,

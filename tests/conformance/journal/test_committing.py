@@ -4,14 +4,8 @@ from typing import Any
 import pytest
 
 from envelope.errors import Fenced, InvalidInput
-from envelope.ports.journal import (
-    Attempt,
-    Commit,
-    Journal,
-    RunEnd,
-    RunState,
-    StepState,
-)
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Attempt, Commit, RunEnd, RunState, StepState
 from tests.conformance.journal.making import (
     Backend,
     a_step,

@@ -4,14 +4,8 @@ from typing import Any
 import pytest
 
 from envelope.errors import Fenced, InvalidInput
-from envelope.ports.journal import (
-    Attempt,
-    Journal,
-    RunEnd,
-    RunState,
-    StepCommit,
-    StepState,
-)
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Attempt, RunEnd, RunState, StepCommit, StepState
 from tests.conformance.journal.making import (
     Backend,
     a_step,

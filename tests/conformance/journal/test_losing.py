@@ -4,7 +4,8 @@ import json
 import pytest
 
 from envelope.errors import Fenced
-from envelope.ports.journal import Claim, Hint, Journal, Run, RunState, StepState
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Claim, Hint, Run, RunState, StepState
 from tests.conformance.journal.making import (
     Backend,
     a_step,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from envelope.errors import JournalUnavailable
-from envelope.ports.journal import Commit, Journal, RunFilter
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Commit, RunFilter
 from tests.conformance.journal.commit_cutter import CommitCutter
 from tests.conformance.journal.making import (
     Backend,

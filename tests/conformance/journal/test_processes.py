@@ -9,7 +9,8 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from envelope.ports.journal import Journal, RunState
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import RunState
 from tests.conformance.journal.making import Backend, accepted, claimed, types
 
 ROOT = Path(__file__).parents[3]

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from envelope.errors import Fenced
-from envelope.ports.journal import Claim, Journal
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import Claim
 from tests.conformance.journal.making import (
     Backend,
     a_run,

@@ -1,6 +1,7 @@
 import pytest
 
-from envelope.ports.journal import Journal, QuarantinedMessage, RunFilter, RunState
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import QuarantinedMessage, RunFilter, RunState
 from tests.conformance.journal.making import (
     Backend,
     a_worker,

@@ -1,0 +1,80 @@
+"""Locks: one owner at a time for a key, with an owner token, a term, and a fencing number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+DEFAULT_TTL = 900.0
+"""Seconds that a lock outlives its owner at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockInfo:
+    """A lock that is held.
+
+    Attributes:
+        key: What is locked.
+        owner: The token that may release it.
+        fence: Rises with every acquisition of any key, across a flush too; hand it to what the
+            lock protects, so that a late write of an earlier owner can be refused.
+        holder: Who that is, for people: host and process.
+        why: What for.
+        since: When it was acquired, in seconds since 1970 by Redis's clock.
+        expires_in: Seconds until it lapses unless it is renewed.
+        metadata: Whatever the owner noted.
+    """
+
+    key: str
+    owner: str
+    fence: int
+    holder: str
+    why: str
+    since: float
+    expires_in: float
+    metadata: Mapping[str, str]
+
+
+class Locks(Protocol):
+    """The locks as one process sees them; belongs to one event loop."""
+
+    async def acquire(
+        self,
+        key: str,
+        *,
+        owner: str,
+        ttl: float = DEFAULT_TTL,
+        wait: float | None = 0.0,
+        why: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> LockInfo:
+        """Acquire a lock, which is renewed from then on until it is released or lost.
+
+        Args:
+            key: What to lock. Parts that users choose must be quoted by `lock_key`.
+            owner: The same owner gets the lock again at once: a resumed run keeps its lock.
+            ttl: Seconds after which it lapses when it is not renewed.
+            wait: Seconds to wait in order of asking; None for ever.
+            why: What for, for people.
+            metadata: Notes for people.
+
+        Raises:
+            LockHeld: Another owner has it and `wait` is over; names the holder.
+            QueueUnavailable: Redis is away.
+        """
+
+    async def release(self, key: str, owner: str) -> bool:
+        """Release by compare-and-delete; False where the owner has it no more."""
+
+    async def check(self, key: str) -> LockInfo | None:
+        """Return who has it."""
+
+    async def held(self) -> Sequence[LockInfo]:
+        """Return every lock, by key."""
+
+    def lost(self, key: str, owner: str) -> bool:
+        """Whether a lock that this process acquired was lost since: another may have it."""
+
+    async def close(self) -> None:
+        """Stop renewing and let go of connections; what is held lapses with its term."""
