@@ -122,6 +122,49 @@ class IdempotencyConflict(Terminal):
         self.run_id = run_id
 
 
+class SingletonConflict(Terminal):
+    """Another run that has not ended holds the flow's singleton key. Nothing was accepted.
+
+    Args:
+        key: The key.
+        run_id: The run that holds it.
+    """
+
+    code = "SINGLETON_CONFLICT"
+
+    def __init__(self, key: str, run_id: str) -> None:
+        super().__init__(
+            f"Run {run_id} holds the singleton key {key!r} and has not ended. Wait for its end or "
+            "cancel it; on_conflict of the flow can be queue, reject, join or replace."
+        )
+        self.key = key
+        self.run_id = run_id
+
+
+class LockHeld(Retryable):
+    """Another owner has the lock. The step is tried again after a backoff."""
+
+    code = "LOCK_ACQUISITION_FAILED"
+
+
+class LockLost(Terminal):
+    """The lock was lost while it was held. Another owner may have it: the work must not go on."""
+
+    code = "LOCK_LOST"
+
+
+class BudgetExceeded(Terminal):
+    """The run's budget of tokens or money does not allow the next call. The run ends with it."""
+
+    code = "BUDGET_EXCEEDED"
+
+
+class RunEnded(Terminal):
+    """The run has ended; it can neither be signalled nor cancelled any more."""
+
+    code = "RUN_ENDED"
+
+
 class NonDeterminism(Terminal):
     """A replay met another step than the one recorded. The flow's code changed under a run."""
 

@@ -7,16 +7,21 @@ from typing import Any, Protocol
 
 from envelope.ports.journal_rows import (
     Accepted,
+    AgentLimit,
     Attempt,
+    Beat,
     Claim,
     Commit,
     Event,
+    FailureGroup,
     Hint,
     NewRun,
     QuarantinedMessage,
     Rescue,
     Run,
     RunFilter,
+    Signal,
+    Signalled,
     Step,
     StepClaim,
     StepCommit,
@@ -31,8 +36,15 @@ class Journal(Protocol):
     async def accept(self, new: NewRun) -> Accepted:
         """Commit a run, or return the one that its tenant, flow and key already name.
 
+        A run whose singleton key is held by an active run (one that has not ended) waits, is
+        refused or stands for that one, as `new.on_conflict` says. Waiting runs get the key one
+        after the other, by priority, then in order of acceptance.
+
         Raises:
             IdempotencyConflict: The key belongs to a run with another payload.
+            SingletonConflict: Another run has the singleton key and `on_conflict` is `reject`.
+            UnknownRun: `new.replay` or `new.parent_id` names no run.
+            InvalidInput: The run of `new.replay` has not ended, or has no step `before`.
         """
 
     async def claim(
@@ -103,8 +115,8 @@ class Journal(Protocol):
     async def mark_sent(self, run_ids: Sequence[str]) -> None:
         """Note that messages went out for these runs."""
 
-    async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Sequence[tuple[str, str]]:
-        """Renew this process's lease; return its runs (id, reason) that shall be cancelled."""
+    async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Beat:
+        """Renew this process's lease; return what it shall stop."""
 
     async def retire(self, worker_id: str) -> None:
         """Forget a worker that ends in order. Its runs count as lost from now on."""
@@ -122,7 +134,49 @@ class Journal(Protocol):
         """
 
     async def cancel(self, run_id: str, reason: str) -> Run | None:
-        """End a run that is queued or waiting, or ask its owner to. None when unknown."""
+        """End a run that is queued or waiting, or ask its owner to; its descendants likewise.
+
+        None when unknown. A run that had begun and waits is queued instead, so that a worker lets
+        it compensate; from the return of this call on no step of it is claimed but compensations
+        (`undo`). What a crash in between left out, `wake` makes good.
+        """
+
+    async def signal(self, run_id: str, name: str, data: str) -> Signalled:
+        """Keep a signal for a run; wake the run if it waits for one of that name.
+
+        Raises:
+            UnknownRun: There is no such run.
+            RunEnded: It has ended and can receive nothing.
+        """
+
+    async def signals(self, run_id: str, after: int = 0) -> Sequence[Signal]:
+        """Return a run's signals whose number is above `after`, in order."""
+
+    async def wake(self, limit: int, run_ids: Sequence[str] | None = None) -> Sequence[Hint]:
+        """Queue waiting runs for which something has come: time, signal, child, singleton key.
+
+        Args:
+            limit: How many at most.
+            run_ids: Look at these alone; None for all. Cheap enough for every second.
+
+        Returns a hint for each, to be sent; none is returned twice. Also asks the descendants of
+        cancelled or ended runs to stop where a crash left them out.
+        """
+
+    async def ended(self, run_ids: Sequence[str]) -> Sequence[Run]:
+        """Of the runs named, return those that have ended."""
+
+    async def failure_groups(self, limit: int = 100) -> Sequence[FailureGroup]:
+        """Return failed and dead runs that were not replayed, in groups, newest first."""
+
+    async def spent(self, root_id: str) -> tuple[int, float]:
+        """Return tokens and US dollars used by a run and all its descendants, by settled steps."""
+
+    async def limits(self) -> Sequence[AgentLimit]:
+        """Return what was set at run time, by agent."""
+
+    async def set_limit(self, limit: AgentLimit) -> None:
+        """Set it; one with neither concurrency nor rate is forgotten."""
 
     async def run(self, run_id: str) -> Run | None:
         """Return a run."""

@@ -41,8 +41,36 @@ SETTLED_STATES = frozenset({StepState.SUCCEEDED, StepState.FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """The ended run that a new one repeats, and what is taken over so that nobody pays twice.
+
+    Attributes:
+        run_id: The ended run; it is marked as replayed by the new one.
+        keep: Copy its settled, succeeded steps, recorded values included, with their results,
+            positions and times, without their attempts.
+        before: Copy only those that stand before this step.
+    """
+
+    run_id: str
+    keep: bool = True
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What a trigger asks for, validated, before it is accepted."""
+    """What a trigger asks for, validated, before it is accepted.
+
+    Attributes:
+        singleton: Key of which at most one run is active at a time; None for no such limit.
+        on_conflict: What happens while another run has that key: `queue` (wait for its end),
+            `reject` (SingletonConflict), `join` (stand for the active run), `replace` (wait for its
+            end, which the caller brings about).
+        parent_id: The run that started this one as its child.
+        root_id: The oldest ancestor, whose budget this run shares; None where it has no parent.
+        budget_tokens: Tokens that the run and its children may use; None for no limit.
+        budget_usd: The same in US dollars.
+        replay: The run that this one repeats.
+    """
 
     run_id: str
     flow: str
@@ -59,14 +87,28 @@ class NewRun:
     delay_seconds: float = 0.0
     allow_delivery: bool = False
     trace_id: str | None = None
+    singleton: str | None = None
+    on_conflict: str = "queue"
+    parent_id: str | None = None
+    root_id: str | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The run that stands for a trigger, and whether this very trigger made it."""
+    """The run that stands for a trigger, and whether this very trigger made it.
+
+    Attributes:
+        run_id: The run; under `join` the active one that has the singleton key.
+        created: Whether this trigger made it.
+        behind: The active run that has the singleton key, where this one must wait for its end.
+    """
 
     run_id: str
     created: bool
+    behind: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +122,12 @@ class Run:
         sends: How often a message was sent for it since it was last queued.
         events: Number of the last event.
         steps_done: Steps with a committed result.
+        spent_tokens: Tokens used by the run's settled steps, its children's not included.
+        spent_usd: The same in US dollars.
+        waits: What a waiting run waits for; None in every other state.
+        fingerprint: That of the failure, which groups runs of one cause.
+        replay_of: The run that this one repeats.
+        replayed_as: The newest run that repeats this one.
     """
 
     run_id: str
@@ -112,11 +160,111 @@ class Run:
     envelope: str | None
     failure: str | None
     trace: str | None
+    singleton: str | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    spent_tokens: int = 0
+    spent_usd: float = 0.0
+    waits: Waits | None = None
+    fingerprint: str | None = None
+    replay_of: str | None = None
+    replayed_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What a waiting run waits for; the first of it that comes wakes the run.
+
+    Attributes:
+        until: Wake at this time of the journal's clock at the latest; None for no such time.
+        signals: By name, how many signals of that name the run has consumed: one more wakes it.
+        children: Wake when one of these runs has ended.
+        singleton: Wake when no other run has this key. Set by the journal itself at acceptance.
+    """
+
+    until: float | None = None
+    signals: Mapping[str, int] = field(default_factory=dict)
+    children: Sequence[str] = ()
+    singleton: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A message to a run. Numbers go 1..n within the run, in order of arrival."""
+
+    run_id: str
+    number: int
+    name: str
+    data: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signalled:
+    """What a signal did: the run as it then is, and whether it was waiting and is queued now."""
+
+    run: Run
+    number: int
+    woken: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureGroup:
+    """Runs that ended badly for one cause and were not replayed since.
+
+    Attributes:
+        fingerprint: Names the cause; `""` for runs whose failure has none.
+        example: The newest run of the group.
+        code, message: Of that run's failure.
+        count: How many runs.
+        first_at, last_at: When the first and the last of them ended.
+    """
+
+    fingerprint: str
+    flow: str
+    state: RunState
+    code: str
+    message: str
+    example: str
+    count: int
+    first_at: float
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLimit:
+    """What was set at run time for an agent; None leaves it to its registration."""
+
+    agent: str
+    concurrency: int | None = None
+    rate: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What a heartbeat learns.
+
+    Attributes:
+        runs: Runs of this process (id, reason) that shall be cancelled.
+        steps: Queued steps (run, step) that this process executes in vain: their run has ended or
+            shall be cancelled.
+        lapsed: Whether the lease had lapsed before this beat: others may have taken what was ours.
+    """
+
+    runs: Sequence[tuple[str, str]] = ()
+    steps: Sequence[tuple[str, str]] = ()
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A step as the journal has it. `kind` is `agent` or `value` (a recorded time)."""
+    """A step as the journal has it.
+
+    `kind` is `agent`, `undo` (a compensation, which a cancelled run may still begin), or the kind
+    of a recorded value: `value`, `sleep`, `signal`, `child`.
+    """
 
     run_id: str
     step: str
@@ -194,16 +342,22 @@ class StepWrite:
     result: str | None = None
     failure: str | None = None
     seconds: float = 0.0
+    tokens: int = 0
+    usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnd:
-    """A run's terminal state, or `queued` when its owner gives it back without blame."""
+    """A run's terminal state; `queued` when its owner gives it back without blame; `waiting` with
+    `waits` when it suspends the run, which is queued at once if what it waits for is there already.
+    """
 
     state: RunState
     envelope: str | None = None
     failure: str | None = None
     trace: str | None = None
+    fingerprint: str | None = None
+    waits: Waits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +392,8 @@ class StepCommit:
     result: str | None = None
     failure: str | None = None
     seconds: float = 0.0
+    tokens: int = 0
+    usd: float = 0.0
     events: Sequence[NewEvent] = ()
     record: Attempt | None = None
 
@@ -249,6 +405,7 @@ class Claim:
     run: Run
     steps: Sequence[Step]
     origins: frozenset[str]
+    signals: Sequence[Signal] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +468,10 @@ class RunFilter:
     tags: Mapping[str, str] = field(default_factory=dict)
     before: str | None = None
     limit: int = 50
+    parent_id: str | None = None
+    singleton: str | None = None
+    fingerprint: str | None = None
+    not_replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,10 +94,10 @@ class Permits(Protocol):
     def told(self, notice: str) -> None:
         """Take a notice that came to this process's wake-up channel: a permit was granted."""
 
-    async def look(self, living: Living) -> None:
+    async def look(self) -> None:
         """One round of care, called about once a second.
 
-        Returns permits of processes that live no more, finds grants whose notice was lost, and
+        Takes back permits of processes that live no more, finds grants whose notice was lost, and
         after a flush registers this process's permits again: until all the living have done so,
         or a lease has passed, nothing is granted.
         """
