@@ -159,6 +159,12 @@ class BudgetExceeded(Terminal):
     code = "BUDGET_EXCEEDED"
 
 
+class WaitTimedOut(Terminal):
+    """What a flow waited for did not come within the time that it gave."""
+
+    code = "WAIT_TIMED_OUT"
+
+
 class RunEnded(Terminal):
     """The run has ended; it can neither be signalled nor cancelled any more."""
 

@@ -46,8 +46,12 @@ class Failure(Contract):
         step: str | None = None,
         agent: str | None = None,
         attempt: int | None = None,
+        traced: bool = False,
     ) -> Failure:
-        """Describe `error`; one that is not Muster's own has the code `TASK_EXECUTION_FAILED`."""
+        """Describe `error`; one that is not Muster's own has the code `TASK_EXECUTION_FAILED`.
+
+        With `traced`, `details["trace"]` holds the last frames of such a foreign error.
+        """
         carried = getattr(error, "failure", None)
         if isinstance(carried, Failure):
             return carried
@@ -65,6 +69,7 @@ class Failure(Contract):
             agent=agent,
             attempt=attempt,
             fingerprint=_fingerprint(code, error),
+            details={"trace": trace_text(error)} if traced and not known else {},
         )
 
 

@@ -6,12 +6,17 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from envelope.metering import Meter
 from envelope.usage import Usage
 
 
 @dataclass(slots=True)
 class Running:
-    """The step that the present code belongs to, with the usage it has gathered so far."""
+    """The step that the present code belongs to, with the usage it has gathered so far.
+
+    Attributes:
+        meter: The run's budget; None where it has none.
+    """
 
     run_id: str
     step: str
@@ -20,6 +25,7 @@ class Running:
     trace_id: str | None
     started_at: datetime
     usage: Usage
+    meter: Meter | None = None
 
     def add_usage(self, usage: Usage) -> None:
         """Add what one model call used."""

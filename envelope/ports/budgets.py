@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+RESERVED_SECONDS: Final = 900.0
+"""How long an estimate stays set aside where nobody says how long the call may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +38,34 @@ Spent = Callable[[str], Awaitable[tuple[int, float]]]
 class Budgets(Protocol):
     """Budgets as one process sees them; belongs to one event loop."""
 
-    async def reserve(self, limit: BudgetLimit, call: str, estimate: Amount) -> None:
+    async def reserve(
+        self,
+        limit: BudgetLimit,
+        call: str,
+        estimate: Amount,
+        *,
+        seconds: float = RESERVED_SECONDS,
+    ) -> None:
         """Set `estimate` aside for the model call named `call`, which is unique.
+
+        After `seconds` without `settle` it is taken for that of a dead process and dropped. While
+        Redis is away the caller waits.
 
         Raises:
             BudgetExceeded: It does not fit any more; says what the budget is and what is used.
         """
 
     async def settle(self, limit: BudgetLimit, call: str, used: Amount) -> None:
-        """Put what was really used in the place of the estimate; nothing where the call failed."""
+        """Put what was really used in the place of the estimate; nothing where the call failed.
+
+        Never waits for Redis: it is sent in order, again and again while Redis is away.
+        """
+
+    def committed(self, limit: BudgetLimit, calls: Collection[str]) -> None:
+        """Note that the step of these settled calls is committed: the journal counts them now.
+
+        Until then they are counted again should Redis forget them.
+        """
 
     async def close(self) -> None:
         """Let go of connections."""

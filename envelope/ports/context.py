@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -12,6 +13,8 @@ from pydantic import BaseModel
 from envelope.envelope import Envelope
 
 T = TypeVar("T")
+
+OnError = Literal["raise", "collect"]
 
 StepInput = BaseModel | Mapping[str, Any]
 """An agent's input: its input model, or a mapping that is validated against it."""
@@ -101,10 +104,88 @@ class RunContext(Protocol):
         agent: str,
         requests: Iterable[StepInput],
         *,
-        limit: int | None = None,
+        limit: int = 1000,
         key: str | None = None,
+        on_error: OnError = "raise",
     ) -> list[Envelope]:
-        """Call `agent` once per request, at most `limit` at a time; results keep their order."""
+        """Call `agent` once per request, at most `limit` at a time; results keep their order.
+
+        Requests are taken from the iterable as places become free. Events `map.progress` tell how
+        many are done, at most twenty of them for a map.
+
+        Args:
+            agent: Name of a registered agent.
+            requests: Its inputs.
+            limit: How many steps are under way at once.
+            key: The map's name within the run.
+            on_error: `raise` cancels the rest at the first failure; `collect` puts an envelope of
+                status `error` in the place of each step that failed.
+        """
+
+    def each(
+        self,
+        agent: str,
+        requests: Iterable[StepInput],
+        *,
+        limit: int = 100,
+        key: str | None = None,
+        on_error: OnError = "raise",
+    ) -> AsyncIterator[Envelope]:
+        """Yield what `map` would return, in order; no more than `limit` envelopes are in memory."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait. A long wait holds no worker and no memory, and survives any restart."""
+
+    async def wait_for(self, signal: str, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - durable
+        """Return the data of the next signal of that name; one sent before is kept for this call.
+
+        Args:
+            signal: The name, as given to `run.signal(name, data)`.
+            timeout: Seconds to wait at most; None for ever.
+
+        Raises:
+            WaitTimedOut: None came in time.
+        """
+
+    async def child(
+        self,
+        flow: str,
+        payload: StepInput,
+        *,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Envelope:
+        """Run another flow as a child of this run and return its envelope.
+
+        The child has this run's tenant, user, thread, priority, permission to deliver and budget,
+        and is cancelled along with it.
+
+        Raises:
+            StepFailed: The child did not succeed.
+            NotRegistered: There is no such flow.
+            InvalidInput: The payload does not fit the flow's model.
+        """
+
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        """Hold a lock of the cluster for as long as the block lasts; waits for its turn.
+
+        A run that is suspended or lost within the block lets go of it, and takes it again before it
+        goes on.
+        """
+
+    async def once(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what `make` returned the first time; a replay does not call it again.
+
+        For a look at the outside that is no agent's work, such as the health of a route. What it
+        returns must be JSON, and it may be called again if the worker dies right after it.
+        """
+
+    def resource(self, kind: type[T]) -> T:
+        """Return what the composition root provides under the Protocol or class `kind`.
+
+        Raises:
+            NotRegistered: Nothing of that kind is provided; the message lists what is.
+        """
 
     def emit(self, event: str, **data: Any) -> None:
         """Append a progress event to the run, once, however often the run is replayed."""
@@ -168,3 +249,6 @@ class AgentContext(Protocol):
 
     def emit(self, event: str, **data: Any) -> None:
         """Append a progress event to the run."""
+
+    def stream(self, text: str) -> None:
+        """Show a piece of text to whoever watches now, such as a model's tokens; may be lost."""

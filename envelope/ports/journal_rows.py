@@ -263,7 +263,7 @@ class Step:
     """A step as the journal has it.
 
     `kind` is `agent`, `undo` (a compensation, which a cancelled run may still begin), or the kind
-    of a recorded value: `value`, `sleep`, `signal`, `child`.
+    of a recorded value: `now`, `until`, `signal`, `child`.
     """
 
     run_id: str
@@ -400,12 +400,17 @@ class StepCommit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A run that this process now owns, with all that its replay needs."""
+    """A run that this process now owns, with all that its replay needs.
+
+    Attributes:
+        now: The time of the claim by the journal's clock.
+    """
 
     run: Run
     steps: Sequence[Step]
     origins: frozenset[str]
     signals: Sequence[Signal] = ()
+    now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

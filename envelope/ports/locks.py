@@ -2,12 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 from typing import Protocol
+from urllib.parse import quote
+
+from envelope.errors import InvalidInput
 
 DEFAULT_TTL = 900.0
 """Seconds that a lock outlives its owner at most."""
+
+
+def lock_key(template: str, /, **parts: object) -> str:
+    """Render a template such as `run:{user}:{thread}`; parts are quoted, so that none collide.
+
+    Args:
+        template: The key, with names in braces.
+        parts: What stands for the names: text or a whole number. Others are left out.
+
+    Raises:
+        InvalidInput: A part is missing, None or empty, or the template is malformed.
+    """
+    return "".join(
+        literal if name is None else literal + _quoted_part(template, name, parts.get(name))
+        for literal, name in _pieces(template)
+    )
+
+
+def _pieces(template: str) -> Iterator[tuple[str, str | None]]:
+    try:
+        pieces = list(Formatter().parse(template))
+    except ValueError as error:
+        raise _malformed(template, str(error)) from None
+    for literal, name, form, conversion in pieces:
+        if name is not None and (not name.isidentifier() or form or conversion):
+            raise _malformed(template, f"{name!r} is not a plain name")
+        yield literal, name
+
+
+def _malformed(template: str, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"The lock key {template!r} is malformed ({why}). Write names in braces, such as "
+        "run:{user}:{thread}; a brace itself is written twice."
+    )
+
+
+def _quoted_part(template: str, name: str, value: object) -> str:
+    if value is None or value == "":
+        raise InvalidInput(f"The lock key {template!r} needs {name!r}, which is missing.")
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise InvalidInput(
+            f"The lock key {template!r} takes text or a whole number for {name!r}, "
+            f"not {type(value).__name__}."
+        )
+    try:
+        return quote(str(value), safe="")
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            f"The lock key {template!r} cannot hold a lone surrogate, as {name!r} does."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +116,15 @@ class Locks(Protocol):
         Raises:
             LockHeld: Another owner has it and `wait` is over; names the holder.
             QueueUnavailable: Redis is away.
+            InvalidInput: An argument makes no sense.
         """
 
     async def release(self, key: str, owner: str) -> bool:
-        """Release by compare-and-delete; False where the owner has it no more."""
+        """Release by compare-and-delete; False where the owner has it no more.
+
+        Raises:
+            QueueUnavailable: Redis is away. It is released when Redis is back, or lapses.
+        """
 
     async def check(self, key: str) -> LockInfo | None:
         """Return who has it."""
@@ -75,6 +134,9 @@ class Locks(Protocol):
 
     def lost(self, key: str, owner: str) -> bool:
         """Whether a lock that this process acquired was lost since: another may have it."""
+
+    async def until_lost(self, key: str, owner: str) -> None:
+        """Return once `lost` is true; never while the lock is held or after it was released."""
 
     async def close(self) -> None:
         """Stop renewing and let go of connections; what is held lapses with its term."""

@@ -23,21 +23,27 @@ from envelope.ports.journal_rows import (
     Commit,
     NewEvent,
     NewRun,
+    Replay,
+    Run,
     RunEnd,
     RunFilter,
     RunState,
     StepCommit,
     StepState,
     StepWrite,
+    Waits,
     WorkerInfo,
 )
 from worker.journal.memory import MemoryJournal
 from worker.journal.sql import SqlJournal
 
-RUNS = [f"r{n}" for n in range(4)]
+RUNS = [f"r{n}" for n in range(5)]
 STEPS = ["a", "b", "c"]
 WORKERS = ["w0", "w1", "w2"]
-_TIMES = ("at", "expires_in", "seconds")
+KEYS = ["k1", "k2"]
+ACTIVE = frozenset(RunState) - TERMINAL_STATES
+BAD = TERMINAL_STATES - {RunState.SUCCEEDED}
+_TIMES = ("at", "expires_in", "now", "seconds")
 
 run_ids = st.sampled_from(RUNS)
 step_names = st.sampled_from(STEPS)
@@ -58,13 +64,22 @@ writes = st.builds(
     state=st.sampled_from(StepState),
     input_sha256=texts,
     input=texts,
-    kind=st.sampled_from(["agent", "value"]),
+    kind=st.sampled_from(["agent", "undo", "value"]),
     inline=st.booleans(),
     attempt=st.integers(0, 2),
     executor=st.none() | workers,
     result=st.none() | texts,
     failure=st.none() | texts,
+    tokens=st.integers(0, 3),
+    usd=st.sampled_from([0.0, 0.5]),
 )
+waits = st.builds(
+    Waits,
+    until=st.sampled_from([None, None, 1.0, 1e11]),
+    signals=st.dictionaries(st.sampled_from(["go", "stop"]), st.integers(0, 2), max_size=1),
+    children=st.lists(st.sampled_from([*RUNS, "none"]), max_size=2),
+)
+replays = st.builds(Replay, run_id=run_ids, keep=st.booleans(), before=st.none() | step_names)
 attempts = st.builds(
     Attempt,
     step=step_names,
@@ -130,7 +145,28 @@ class JournalMachine(RuleBasedStateMachine):
         flow=st.sampled_from(["f", "g"]),
         tags=st.dictionaries(st.sampled_from(["t", 'q"']), st.sampled_from(["1", ",2"])),
     )
-    def accept(self, run_id: str, key: Any, payload: str, flow: str, tags: Any) -> None:
+    def accept(self, run_id: str, **fields: Any) -> None:
+        self._accept(run_id, **fields)
+
+    @rule(
+        run_id=run_ids,
+        singleton=st.sampled_from(KEYS),
+        on_conflict=st.sampled_from(["queue", "queue", "reject", "join", "replace"]),
+        priority=st.integers(0, 1),
+        delay_seconds=st.sampled_from([0, 0, 1000]),
+    )
+    def accept_alone(self, run_id: str, **fields: Any) -> None:
+        self._accept(run_id, **fields)
+
+    @rule(run_id=run_ids, parent_id=run_ids, root_id=st.none() | run_ids)
+    def accept_child(self, run_id: str, **fields: Any) -> None:
+        self._accept(run_id, **fields)
+
+    @rule(run_id=run_ids, replay=replays, singleton=st.none() | st.sampled_from(KEYS))
+    def accept_again(self, run_id: str, **fields: Any) -> None:
+        self._accept(run_id, **fields)
+
+    def _accept(self, run_id: str, *, payload: str = "p", flow: str = "f", **fields: Any) -> None:
         new = NewRun(
             run_id=run_id,
             flow=flow,
@@ -138,8 +174,7 @@ class JournalMachine(RuleBasedStateMachine):
             payload=payload,
             payload_sha256=payload,
             source="s",
-            key=key,
-            tags=tags,
+            **fields,
         )
         self.both(lambda journal: journal.accept(new))
 
@@ -172,6 +207,48 @@ class JournalMachine(RuleBasedStateMachine):
         commit = _commit(run_id, epoch, steps, records, told, end)
         self.both(lambda journal: journal.commit(commit))
 
+    @rule(run_id=run_ids, worker=workers, waits=waits)
+    def suspend(self, run_id: str, worker: str, waits: Waits) -> None:
+        """A run is taken and suspended at once, whatever it takes."""
+        self.both(methodcaller("claim", run_id, worker))
+        run = self.runner.run(self.sql.run(run_id))
+        if run is not None:
+            end = RunEnd(state=RunState.WAITING, waits=waits)
+            commit = Commit(run_id=run_id, epoch=run.epoch, end=end)
+            self.both(lambda journal: journal.commit(commit))
+
+    @rule(run_id=run_ids, worker=workers, state=st.sampled_from(sorted(TERMINAL_STATES)))
+    def finish(self, run_id: str, worker: str, state: RunState) -> None:
+        """A run is taken and ended at once."""
+        self.both(methodcaller("claim", run_id, worker))
+        run = self.runner.run(self.sql.run(run_id))
+        if run is not None:
+            commit = _commit(run_id, run.epoch, [], [], [], state)
+            self.both(lambda journal: journal.commit(commit))
+
+    @rule(run_id=run_ids, name=st.sampled_from(["go", "stop"]), data=texts)
+    def signal(self, run_id: str, name: str, data: str) -> None:
+        self.both(methodcaller("signal", run_id, name, data))
+
+    @rule(named=st.none() | st.lists(run_ids), limit=st.integers(1, 3))
+    def wake(self, named: list[str] | None, limit: int) -> None:
+        self.both(methodcaller("wake", limit, named))
+
+    @rule()
+    def wake_all(self) -> None:
+        """After that, nothing is left waiting that could go on."""
+        self.both(methodcaller("wake", 100))
+        runs = {run.run_id: run for run in self.runner.run(self.sql.runs(RunFilter()))}
+        active = [run for run in runs.values() if run.state in ACTIVE]
+        held = {run.singleton for run in active if not _in_line(run)}
+        for run in active:
+            parent = runs.get(run.parent_id or "")
+            assert parent is None or parent.state not in BAD or run.cancel_reason is not None
+            if run.waits is not None:
+                assert run.waits.until != 1.0
+                assert run.waits.singleton is None or run.waits.singleton in held
+                assert all(runs[child].state in ACTIVE for child in run.waits.children)
+
     @rule(
         epoch=epochs,
         parts=st.lists(
@@ -200,6 +277,7 @@ class JournalMachine(RuleBasedStateMachine):
         executor=workers,
         state=st.sampled_from(StepState),
         result=st.none() | texts,
+        tokens=st.integers(0, 3),
         told=st.lists(events, max_size=2),
         record=st.none() | attempts,
     )
@@ -242,9 +320,13 @@ class JournalMachine(RuleBasedStateMachine):
             st.sampled_from(["t", 'q"']), st.sampled_from(["1", ",2"]), max_size=1
         ),
         before=st.none() | run_ids,
+        parent_id=st.none() | run_ids,
+        singleton=st.sampled_from([None, *KEYS]),
+        fingerprint=st.sampled_from([None, "", "F"]),
+        not_replayed=st.booleans(),
     )
-    def runs(self, states: Any, flow: Any, tags: Any, before: Any) -> None:
-        which = RunFilter(states=states, flow=flow, tags=tags, before=before, limit=3)
+    def runs(self, **fields: Any) -> None:
+        which = RunFilter(**fields, limit=3)
         self.both(lambda journal: journal.runs(which))
 
     @invariant()
@@ -252,9 +334,12 @@ class JournalMachine(RuleBasedStateMachine):
         calls: list[Callable[[Journal], Awaitable[Any]]] = [
             lambda journal: journal.counts(),
             lambda journal: journal.workers(),
+            lambda journal: journal.failure_groups(),
+            lambda journal: journal.ended(RUNS),
         ]
+        names = ("run", "steps", "attempts", "events", "signals", "spent")
         for run_id in RUNS:
-            calls += [methodcaller(name, run_id) for name in ("run", "steps", "attempts", "events")]
+            calls += [methodcaller(name, run_id) for name in names]
         self.both(*calls)
 
     @invariant()
@@ -274,11 +359,19 @@ class JournalMachine(RuleBasedStateMachine):
         assert ended == ([len(log)] if run.state in TERMINAL_STATES else [])
         assert (run.owner is not None) == (run.state is RunState.RUNNING)
         assert (run.finished_at is not None) == (run.state in TERMINAL_STATES)
+        assert (run.waits is not None) == (run.state is RunState.WAITING)
+
+    @invariant()
+    def a_key_has_one_holder(self) -> None:
+        for key in KEYS:
+            runs = self.runner.run(self.sql.runs(RunFilter(singleton=key, states=ACTIVE)))
+            assert sum(not _in_line(run) for run in runs) <= 1
 
 
 def _commit(
     run_id: str, epoch: int, steps: Any, records: Any, told: Any, end: RunState | None
 ) -> Commit:
+    waits = Waits(signals={"go": 1}) if end is RunState.WAITING else None
     last = [NewEvent(type=f"run.{end.value}")] if end in TERMINAL_STATES and end else []
     return Commit(
         run_id=run_id,
@@ -286,8 +379,15 @@ def _commit(
         steps=steps,
         attempts=records,
         events=[*told, *last],
-        end=None if end is None else RunEnd(state=end, envelope="E", trace="T"),
+        end=None
+        if end is None
+        else RunEnd(state=end, envelope="E", trace="T", fingerprint="F", waits=waits),
     )
+
+
+def _in_line(run: Run) -> bool:
+    """Whether the run waits for its singleton key."""
+    return run.waits is not None and run.waits.singleton is not None
 
 
 @pytest.fixture(scope="module")

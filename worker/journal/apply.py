@@ -10,17 +10,24 @@ from typing import Any
 from sqlalchemy import Connection
 
 from envelope.errors import MusterError
-from envelope.ports.journal_rows import Claim, StepClaim
+from envelope.ports.journal_rows import Claim, Signalled, StepClaim
 from worker.journal.book import Book, Needs
 from worker.journal.load import load_book
 from worker.journal.operations import (
     ClaimAnswer,
     Operation,
     RunAnswer,
+    SignalAnswer,
     StepClaimAnswer,
     StepsAnswer,
 )
-from worker.journal.reading import read_origins, read_runs, read_steps, read_steps_of
+from worker.journal.reading import (
+    read_origins,
+    read_runs,
+    read_signals_of,
+    read_steps,
+    read_steps_of,
+)
 from worker.journal.writes import write_changes
 
 
@@ -91,13 +98,17 @@ class _Answers:
     def __init__(self, connection: Connection, values: Sequence[Any]) -> None:
         claims = {v.run_id for v in values if isinstance(v, ClaimAnswer)}
         step_claims = [v for v in values if isinstance(v, StepClaimAnswer)]
-        whole = {v.run_id for v in values if isinstance(v, RunAnswer | StepClaimAnswer)}
+        signalled = {v.run_id for v in values if isinstance(v, ClaimAnswer) and v.signals}
+        whole = {
+            v.run_id for v in values if isinstance(v, RunAnswer | StepClaimAnswer | SignalAnswer)
+        }
         names = {(v.run_id, v.step) for v in step_claims}
         names.update(name for v in values if isinstance(v, StepsAnswer) for name in v.names)
         self._runs = read_runs(connection, claims | whole)
         self._steps = read_steps(connection, names)
         self._steps_of = read_steps_of(connection, claims)
         self._origins = read_origins(connection, claims)
+        self._signals = read_signals_of(connection, signalled)
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Return the outcome with what the caller gets for the rule's answer."""
@@ -108,6 +119,9 @@ class _Answers:
                 return Outcome(self._claim(answer))
             case StepClaimAnswer() as answer:
                 return Outcome(self._step_claim(answer))
+            case SignalAnswer(run_id, number, woken):
+                run = self._runs[run_id]
+                return Outcome(Signalled(run=run, number=number, woken=woken))
             case StepsAnswer(names):
                 return Outcome([self._steps[name] for name in names])
             case _:
@@ -115,9 +129,11 @@ class _Answers:
 
     def _claim(self, answer: ClaimAnswer) -> Claim:
         return Claim(
+            now=answer.now,
             run=replace(self._runs[answer.run_id], epoch=answer.epoch, owner=answer.owner),
             steps=self._steps_of.get(answer.run_id, []),
             origins=self._origins.get(answer.run_id, frozenset()),
+            signals=self._signals.get(answer.run_id, []),
         )
 
     def _step_claim(self, answer: StepClaimAnswer) -> StepClaim:

@@ -6,14 +6,24 @@ what changed so that it can be written in a few statements. In memory one book h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from json import dumps
 from typing import Any, NamedTuple
 
 from envelope.events import EventType
 from envelope.ports.journal_rows import Attempt, NewEvent
-from worker.journal.rows import RunRow, StepRow
+from worker.journal.changes import (
+    AttemptEntry,
+    Changes,
+    EventEntry,
+    SignalEntry,
+    StepsCopy,
+    WaitEntry,
+)
+from worker.journal.rows import RunRow
+from worker.journal.step_rows import StepRow
 
 IdempotencyKey = tuple[str, str, str]
 """Tenant, flow and idempotency key."""
@@ -26,55 +36,44 @@ class KeyHolder(NamedTuple):
     payload_sha256: str
 
 
-class EventEntry(NamedTuple):
-    """An appended event, in the order of the table's columns."""
+@dataclass(slots=True, kw_only=True)
+class Singleton:
+    """A singleton key under its lock.
 
-    run_id: str
-    number: int
-    type: str
-    at: float
-    step: str | None
-    origin: str | None
-    data: str
+    Attributes:
+        holder: The run that took the key last; None where none ever did.
+        free: Whether the holder has ended, as read; the holder's own row knows better.
+        first: The first run in line for the key, as read.
+    """
 
-
-class AttemptEntry(NamedTuple):
-    """An appended attempt, in the order of the table's columns."""
-
-    run_id: str
-    number: int
-    step: str
-    attempt: int
-    executor: str
-    outcome: str
-    seconds: float
-    failure: str | None
-    finished_at: float
+    key: str
+    holder: str | None = None
+    free: bool = True
+    first: str | None = None
 
 
 @dataclass(slots=True)
 class Needs:
-    """What a batch of operations has to load before its rules can decide."""
+    """What a batch of operations has to load before its rules can decide.
+
+    Attributes:
+        replays: Runs all of whose steps are needed, to be taken over.
+        signals: Runs whose signals are to be counted, by name.
+        singletons: Singleton keys, to be locked after the runs.
+        waiters: Runs of which is asked who waits for their end.
+        leases: Whether the living workers are needed.
+    """
 
     runs: set[str] = field(default_factory=set)
     steps: set[tuple[str, str]] = field(default_factory=set)
     open_steps: set[str] = field(default_factory=set)
     origins: set[tuple[str, str]] = field(default_factory=set)
     keys: set[IdempotencyKey] = field(default_factory=set)
+    replays: set[str] = field(default_factory=set)
+    signals: set[str] = field(default_factory=set)
+    singletons: set[str] = field(default_factory=set)
+    waiters: set[str] = field(default_factory=set)
     leases: bool = False
-
-
-@dataclass(slots=True)
-class Changes:
-    """What the rules changed, for the store to write."""
-
-    accepted: dict[str, RunRow] = field(default_factory=dict)
-    runs: dict[str, RunRow] = field(default_factory=dict)
-    new_steps: dict[tuple[str, str], StepRow] = field(default_factory=dict)
-    rewritten_steps: dict[tuple[str, str], StepRow] = field(default_factory=dict)
-    moved_steps: dict[tuple[str, str], StepRow] = field(default_factory=dict)
-    events: list[EventEntry] = field(default_factory=list)
-    attempts: list[AttemptEntry] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -86,6 +85,9 @@ class Book:
     steps: dict[tuple[str, str], StepRow] = field(default_factory=dict)
     origins: set[tuple[str, str]] = field(default_factory=set)
     keys: dict[IdempotencyKey, KeyHolder] = field(default_factory=dict)
+    signal_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    singletons: dict[str, Singleton] = field(default_factory=dict)
+    waiters: dict[str, set[str]] = field(default_factory=dict)
     living: frozenset[str] = frozenset()
     changes: Changes = field(default_factory=Changes)
 
@@ -98,8 +100,12 @@ class Book:
             self.keys[run.tenant, run.flow, run.key] = holder
 
     def touch(self, run: RunRow) -> None:
-        """Note that the run's own row changed."""
+        """Note that the run's state, counters or outcome changed."""
         self.changes.runs[run.run_id] = run
+
+    def tie(self, run: RunRow) -> None:
+        """Note that the run's ties to others changed. The run may have ended."""
+        self.changes.ties[run.run_id] = run
 
     def write_step(self, step: StepRow) -> None:
         """Put a step in place of whatever stood there."""
@@ -117,6 +123,13 @@ class Book:
         name = (step.run_id, step.step)
         if name not in self.changes.new_steps and name not in self.changes.rewritten_steps:
             self.changes.moved_steps[name] = step
+
+    def copy_steps(self, source_id: str, run: RunRow, copied: Sequence[StepRow]) -> None:
+        """Enter settled steps of one run as steps of another, which is new."""
+        for step in copied:
+            self.steps[run.run_id, step.step] = replace(step, run_id=run.run_id)
+        names = [step.step for step in copied]
+        self.changes.copies.append(StepsCopy(source_id, run.run_id, names))
 
     def append(self, run: RunRow, events: Iterable[NewEvent]) -> None:
         """Append events under the run's next numbers; those whose origin is known are skipped."""
@@ -160,10 +173,42 @@ class Book:
             )
         self.touch(run)
 
-    def open_steps(self, run_id: str) -> list[str]:
-        """Return the names of the run's steps that are not settled, in order."""
-        rows = [row for row in self.steps.values() if row.run_id == run_id and not row.settled]
-        return [row.step for row in sorted(rows, key=lambda row: row.position)]
+    def keep_signal(self, run: RunRow, name: str, data: str) -> None:
+        """Append a signal under the run's next number."""
+        run.signals += 1
+        self.signal_counts[run.run_id, name] += 1
+        self.changes.signals.append(SignalEntry(run.run_id, run.signals, name, data, self.now))
+        self.tie(run)
+
+    def take_key(self, singleton: Singleton, run: RunRow) -> None:
+        """Make a run the holder of a singleton key; others may come to wait for its end."""
+        singleton.holder = run.run_id
+        singleton.first = None
+        run.awaited = True
+        self.changes.taken_keys[singleton.key] = run.run_id
+        self.tie(run)
+
+    def wait_for(self, awaited: RunRow, run: RunRow) -> None:
+        """Note that a run waits for the end of another one."""
+        self.waiters.setdefault(awaited.run_id, set()).add(run.run_id)
+        self.changes.new_waits.append(WaitEntry(awaited.run_id, run.run_id))
+        if not awaited.awaited:
+            awaited.awaited = True
+            self.tie(awaited)
+
+    def forget_wait(self, awaited_id: str, run_id: str) -> None:
+        """Note that a run need not be told of the end of another one any more."""
+        self.waiters[awaited_id].remove(run_id)
+        self.changes.told_waits.append(WaitEntry(awaited_id, run_id))
+
+    def steps_of(self, run_id: str) -> list[StepRow]:
+        """Return the run's steps in order; in SQL those that were asked for."""
+        rows = [row for row in self.steps.values() if row.run_id == run_id]
+        return sorted(rows, key=lambda row: row.position)
+
+    def open_steps(self, run_id: str) -> list[StepRow]:
+        """Return the run's steps that are not settled, in order."""
+        return [row for row in self.steps_of(run_id) if not row.settled]
 
     def lapsed(self, worker_id: str | None) -> bool:
         """Whether no living worker of that name is known."""

@@ -40,7 +40,7 @@ class TakeRun:
             run.losses += 1
             book.tell(run, EventType.RUN_LOST, worker=run.owner, losses=run.losses)
         self._own(run, book)
-        return ClaimAnswer(run.run_id, run.epoch, self.worker_id)
+        return ClaimAnswer(run.run_id, run.epoch, self.worker_id, run.signals, book.now)
 
     def _free(self, run: RunRow, book: Book) -> bool:
         if run.state is RunState.QUEUED:

@@ -16,10 +16,12 @@ from envelope.ports.journal_rows import (
     StepWrite,
 )
 from worker.journal.book import Book, Needs
-from worker.journal.rows import RunRow, StepRow, written_step
+from worker.journal.finishing import finish
+from worker.journal.rows import RunRow
+from worker.journal.step_rows import StepRow, written_step
+from worker.journal.suspending import check_waits, need_waits, suspend
 
 _TERMINAL_NAMES = frozenset(event.value for event in TERMINAL_EVENTS)
-_AGENT = "agent"
 
 
 @dataclass(slots=True)
@@ -29,14 +31,16 @@ class WriteRun:
     commit: Commit
 
     def need(self, needs: Needs) -> None:
-        """Name the run, its steps and the origins of its events."""
-        run_id = self.commit.run_id
+        """Name the run, its steps, the origins of its events and what it waits for."""
+        run_id, end = self.commit.run_id, self.commit.end
         needs.runs.add(run_id)
         for step in self.commit.steps:
             needs.steps.add((run_id, step.step))
         for event in self.commit.events:
             if event.origin is not None:
                 needs.origins.add((run_id, event.origin))
+        if end is not None and end.waits is not None:
+            need_waits(needs, run_id, end.waits)
 
     def apply(self, book: Book) -> int:
         """Return the number of the run's last event."""
@@ -57,13 +61,15 @@ def check_commit(commit: Commit) -> Commit:
     """Return the commit if its end and its events agree.
 
     Raises:
-        InvalidInput: A run would end without its one terminal event, or have one too early.
+        InvalidInput: A run would end without its one terminal event, or have one too early, or
+            wait for nothing.
     """
     check_no_terminal_event(commit.run_id, commit.events[:-1] if commit.end else commit.events)
     if commit.end is None:
         return commit
     if commit.end.state is RunState.RUNNING:
         raise InvalidInput(f"Run {commit.run_id}: a commit cannot end a run as 'running'.")
+    check_waits(commit.run_id, commit.end)
     last = commit.events[-1] if commit.events else None
     if commit.end.state not in TERMINAL_STATES:
         check_no_terminal_event(commit.run_id, commit.events)
@@ -88,9 +94,11 @@ def check_no_terminal_event(run_id: str, events: Sequence[NewEvent]) -> None:
             )
 
 
-def settle(run: RunRow, step: StepRow) -> None:
+def settle(run: RunRow, step: StepRow, tokens: int = 0, usd: float = 0.0) -> None:
     """Count a step that has its outcome: the run made progress, so its losses start anew."""
-    if step.kind == _AGENT:
+    run.spent_tokens += tokens
+    run.spent_usd += usd
+    if step.counts:
         run.steps_done += 1
         run.losses = 0
 
@@ -115,18 +123,21 @@ def _write_step(book: Book, run: RunRow, write: StepWrite) -> None:
         run.positions += 1
     step = written_step(run.run_id, write, before, run.positions, book.now)
     if step.settled:
-        settle(run, step)
+        settle(run, step, write.tokens, write.usd)
     book.write_step(step)
 
 
 def _end(book: Book, run: RunRow, end: RunEnd) -> None:
-    run.state = end.state
-    run.owner = None
-    if end.state is RunState.QUEUED:
+    if end.waits is not None:
+        suspend(book, run, end.waits)
+    elif end.state is RunState.QUEUED:
+        run.state = RunState.QUEUED
+        run.owner = None
         run.sent_at = None
-    elif end.state in TERMINAL_STATES:
-        run.finished_at = book.now
+        book.touch(run)
+    else:
         run.envelope = end.envelope
         run.failure = end.failure
         run.trace = end.trace
-    book.touch(run)
+        run.fingerprint = end.fingerprint or None
+        finish(book, run, end.state)

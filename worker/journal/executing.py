@@ -10,7 +10,11 @@ from envelope.ports.journal_rows import StepCommit, StepState
 from worker.journal.book import Book, Needs
 from worker.journal.committing import check_no_terminal_event, settle
 from worker.journal.operations import StepClaimAnswer
-from worker.journal.rows import RunRow, StepRow
+from worker.journal.rows import RunRow
+from worker.journal.step_rows import StepRow
+
+UNDO = "undo"
+"""The kind of a compensation, which alone may begin after its run was asked to stop."""
 
 
 @dataclass(slots=True)
@@ -31,6 +35,8 @@ class TakeStep:
         run = book.runs.get(self.run_id)
         step = book.steps.get((self.run_id, self.step))
         if run is None or run.ended or step is None or step.state is not StepState.QUEUED:
+            return None
+        if run.cancel_reason is not None and step.kind != UNDO:
             return None
         step.state = StepState.RUNNING
         step.attempt += 1
@@ -94,7 +100,7 @@ def _move(book: Book, run: RunRow, step: StepRow, commit: StepCommit) -> None:
     step.failure = commit.failure
     if step.settled:
         step.finished_at = book.now
-        settle(run, step)
+        settle(run, step, commit.tokens, commit.usd)
     else:
         put_back(step, book.now)
     book.move_step(step)

@@ -6,13 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
-from envelope.ports.journal_rows import WorkerInfo, WorkerRow
+from envelope.ports.journal_rows import Beat, WorkerInfo, WorkerRow
 from worker.journal.apply import Statement
 from worker.journal.clock import db_now
+from worker.journal.executing import UNDO
 from worker.journal.losing import PURGE_AFTER
-from worker.journal.tables import runs, workers
+from worker.journal.tables import runs, steps, workers
 
 _RENEW = (
     update(workers)
@@ -40,6 +52,22 @@ _TO_CANCEL = (
     .where(runs.c.cancel_reason.is_not(None))
     .order_by(runs.c.run_id)
 )
+_IN_VAIN = (
+    select(steps.c.run_id, steps.c.step)
+    .join(runs, runs.c.run_id == steps.c.run_id)
+    .where(steps.c.executor == bindparam("worker_id"))
+    .where(steps.c.state == literal_column("'running'"), literal_column("NOT inline"))
+    .where(
+        or_(
+            runs.c.finished_at.is_not(None),
+            and_(runs.c.cancel_reason.is_not(None), steps.c.kind != UNDO),
+        )
+    )
+    .order_by(steps.c.run_id, steps.c.step)
+)
+_ALIVE = select(workers.c.expires_at > db_now()).where(
+    workers.c.worker_id == bindparam("worker_id")
+)
 _FORGET = delete(workers).where(workers.c.worker_id == bindparam("worker_id"))
 _EXPIRED = workers.c.expires_at < db_now() - PURGE_AFTER
 _PURGE = delete(workers).where(_EXPIRED)
@@ -55,14 +83,28 @@ _LIST = select(
 
 
 @dataclass(slots=True)
-class Beat(Statement):
-    """Renew a lease and read which of the worker's runs shall be cancelled."""
+class RenewLease(Statement):
+    """Renew a lease and read what the worker shall stop.
+
+    `known` says whether this process has beaten before: a row that is gone had lapsed then.
+    """
 
     worker: WorkerInfo
     lease_seconds: float
+    known: bool
 
-    def execute(self, connection: Connection) -> Sequence[tuple[str, str]]:
-        """Return the runs (id, reason) that shall be cancelled."""
+    def execute(self, connection: Connection) -> Beat:
+        """Return what the worker learns."""
+        name = {"worker_id": self.worker.worker_id}
+        alive = connection.scalar(_ALIVE, name)
+        self._renew(connection)
+        return Beat(
+            runs=tuple((run_id, reason) for run_id, reason in connection.execute(_TO_CANCEL, name)),
+            steps=tuple((run_id, step) for run_id, step in connection.execute(_IN_VAIN, name)),
+            lapsed=self.known if alive is None else not alive,
+        )
+
+    def _renew(self, connection: Connection) -> None:
         values = {
             "at_worker": self.worker.worker_id,
             "hostname": self.worker.hostname,
@@ -72,8 +114,6 @@ class Beat(Statement):
         }
         if connection.execute(_RENEW, values).rowcount == 0:
             connection.execute(_ANNOUNCE, values)
-        rows = connection.execute(_TO_CANCEL, {"worker_id": self.worker.worker_id})
-        return [(run_id, reason) for run_id, reason in rows]
 
 
 @dataclass(slots=True)

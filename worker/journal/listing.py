@@ -65,6 +65,12 @@ _LOST = (
     )
     .order_by(runs.c.created_at, runs.c.run_id)
 )
+_ENDED = SELECT_RUNS.where(
+    any_of(runs.c.run_id, "run_ids"), runs.c.finished_at.is_not(None)
+).order_by(runs.c.run_id)
+_SPENT = select(
+    func.coalesce(func.sum(runs.c.spent_tokens), 0), func.coalesce(func.sum(runs.c.spent_usd), 0.0)
+).where(or_(runs.c.run_id == bindparam("root_id"), runs.c.root_id == bindparam("root_id")))
 _COUNTS = select(runs.c.flow, runs.c.state, func.count()).group_by(runs.c.flow, runs.c.state)
 
 
@@ -77,6 +83,18 @@ def read_unsent(connection: Connection, missing: Missing, limit: int) -> Sequenc
 def read_lost(connection: Connection) -> Sequence[str]:
     """Return the ids of runs whose owner's lease may have lapsed, oldest first."""
     return list(connection.scalars(_LOST))
+
+
+def read_ended(connection: Connection, run_ids: Sequence[str]) -> Sequence[Run]:
+    """Return those of the runs that have ended."""
+    rows = connection.execute(_ENDED, {"run_ids": list(run_ids)}).mappings()
+    return [run_from(row) for row in rows]
+
+
+def read_spent(connection: Connection, root_id: str) -> tuple[int, float]:
+    """Return tokens and US dollars used by a run and its descendants."""
+    tokens, usd = connection.execute(_SPENT, {"root_id": root_id}).one()
+    return int(tokens), float(usd)
 
 
 def read_counts(connection: Connection) -> Mapping[str, Mapping[str, int]]:
@@ -107,6 +125,14 @@ def _conditions(which: RunFilter) -> list[ColumnElement[bool]]:
         found.append(runs.c.tenant == which.tenant)
     if which.before is not None:
         found.append(_before(which.before))
+    if which.parent_id is not None:
+        found.append(runs.c.parent_id == which.parent_id)
+    if which.singleton is not None:
+        found.append(runs.c.singleton == which.singleton)
+    if which.fingerprint is not None:
+        found.append(_fingerprinted(which.fingerprint))
+    if which.not_replayed:
+        found.append(runs.c.replayed_as.is_(None))
     found.extend(_tagged(name, value) for name, value in which.tags.items())
     return found
 
@@ -116,6 +142,11 @@ def _before(run_id: str) -> ColumnElement[bool]:
     other: Any = runs.alias("other")
     created_at = select(other.c.created_at).where(other.c.run_id == run_id).scalar_subquery()
     return tuple_(runs.c.created_at, runs.c.run_id) < tuple_(created_at, literal(run_id))
+
+
+def _fingerprinted(fingerprint: str) -> ColumnElement[bool]:
+    """Of that fingerprint; of none where it is empty."""
+    return runs.c.fingerprint == fingerprint if fingerprint else runs.c.fingerprint.is_(None)
 
 
 def _tagged(name: str, value: str) -> ColumnElement[bool]:

@@ -9,9 +9,12 @@ from sqlalchemy import Connection, select
 from envelope.ports.journal_rows import RunState, StepState
 from worker.journal.book import Book, KeyHolder, Needs
 from worker.journal.clock import db_now, transaction_id
+from worker.journal.load_ties import load_ties
 from worker.journal.matching import any_of, pair_of
-from worker.journal.rows import RunRow, StepRow
+from worker.journal.rows import RunRow
+from worker.journal.step_rows import StepRow
 from worker.journal.tables import events, runs, steps, workers
+from worker.journal.waits import waits_from
 
 # In the order of the primary key everywhere, so that two processes cannot lock each other out.
 _LOCK_RUNS = (
@@ -37,6 +40,16 @@ _LOCK_RUNS = (
         runs.c.started_at,
         runs.c.finished_at,
         runs.c.cancel_reason,
+        runs.c.spent_tokens,
+        runs.c.spent_usd,
+        runs.c.singleton,
+        runs.c.waits,
+        runs.c.replayed_as,
+        runs.c.signals,
+        runs.c.children,
+        runs.c.awaited,
+        runs.c.unasked,
+        runs.c.cancel_epoch,
     )
     .where(any_of(runs.c.run_id, "run_ids"))
     .order_by(runs.c.run_id)
@@ -64,6 +77,7 @@ _OPEN_STEPS = (
     .where(any_of(steps.c.run_id, "run_ids"))
     .where(steps.c.state.in_([StepState.QUEUED.value, StepState.RUNNING.value]))
 )
+_ALL_STEPS = select(*_STEP_COLUMNS).where(any_of(steps.c.run_id, "run_ids"))
 _ORIGINS = (
     select(events.c.run_id, events.c.origin)
     .where(pair_of(events.c.run_id, events.c.origin, "places"))
@@ -86,15 +100,15 @@ def load_book(connection: Connection, needs: Needs) -> tuple[Book, str | None]:
     book = Book()
     if needs.runs:
         _load_runs(connection, needs, book)
-    if needs.steps:
-        _load_steps(connection.execute(_NAMED_STEPS, {"names": list(needs.steps)}), book)
-    if needs.open_steps:
-        _load_steps(connection.execute(_OPEN_STEPS, {"run_ids": list(needs.open_steps)}), book)
+    _load_needed_steps(connection, needs, book)
     if needs.origins:
         rows = connection.execute(_ORIGINS, {"places": list(needs.origins)})
         book.origins.update((run_id, origin) for run_id, origin in rows)
     if needs.keys:
         _load_keys(connection, needs, book)
+    if needs.replays:
+        _load_steps(connection.execute(_ALL_STEPS, {"run_ids": list(needs.replays)}), book)
+    load_ties(connection, needs, book)
     if needs.leases:
         book.living = frozenset(connection.scalars(_LIVING))
     now, transaction = connection.execute(_CLOCK).one()
@@ -126,8 +140,27 @@ def _load_runs(connection: Connection, needs: Needs, book: Book) -> None:
             started_at=row[18],
             finished_at=row[19],
             cancel_reason=row[20],
+            spent_tokens=row[21],
+            spent_usd=row[22],
+            singleton=row[23],
+            waits=waits_from(row[24]),
+            replayed_as=row[25],
+            signals=row[26],
+            children=row[27],
+            awaited=row[28],
+            unasked=row[29],
+            cancel_epoch=row[30],
         )
         book.runs[run.run_id] = run
+
+
+def _load_needed_steps(connection: Connection, needs: Needs, book: Book) -> None:
+    if needs.steps:
+        _load_steps(connection.execute(_NAMED_STEPS, {"names": list(needs.steps)}), book)
+    if needs.open_steps:
+        _load_steps(connection.execute(_OPEN_STEPS, {"run_ids": list(needs.open_steps)}), book)
+    if needs.replays:
+        _load_steps(connection.execute(_ALL_STEPS, {"run_ids": list(needs.replays)}), book)
 
 
 def _load_steps(rows: Any, book: Book) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from envelope.canonical import sha256_hex
 from envelope.errors import LostTooOften
 from envelope.events import EventType
 from envelope.failure import Failure
@@ -12,8 +13,10 @@ from envelope.ports.journal_rows import Attempt, Rescue, RunState, StepState
 from worker.journal.book import Book, Needs
 from worker.journal.committing import settle
 from worker.journal.executing import put_back
+from worker.journal.finishing import finish
 from worker.journal.operations import StepsAnswer
-from worker.journal.rows import RunRow, StepRow
+from worker.journal.rows import RunRow
+from worker.journal.step_rows import StepRow
 
 PURGE_AFTER = 3600.0
 """Seconds after which a lapsed worker is forgotten."""
@@ -111,20 +114,23 @@ def _lose(book: Book, run: RunRow, limit: int) -> Rescue:
 
 def _bury(book: Book, run: RunRow, worker: str | None) -> None:
     """End the run as dead, with what is known of its last moments as its trace."""
+    in_flight = book.open_steps(run.run_id)
+    agents = sorted({step.agent for step in in_flight})
     failure = Failure(
         code=LostTooOften.code,
         message=f"The run lost its worker {run.losses} times in a row without a step committed "
         "in between. Look at its trace, mend the cause, then replay it.",
+        fingerprint=_fingerprint(*agents),
         details={"losses": run.losses, "worker": worker},
     )
-    steps = ", ".join(book.open_steps(run.run_id)) or "none recorded"
-    run.state = RunState.DEAD
-    run.finished_at = book.now
+    steps = ", ".join(step.step for step in in_flight) or "none recorded"
+    run.fingerprint = failure.fingerprint
     run.failure = failure.model_dump_json()
     run.trace = (
         f"Lost {run.losses} workers in a row, the last one {worker}, at epoch {run.epoch}.\n"
         f"Steps committed: {run.steps_done}. Steps in flight: {steps}."
     )
+    finish(book, run, RunState.DEAD)
     book.tell(run, EventType.RUN_DEAD, code=failure.code, worker=worker, losses=run.losses)
 
 
@@ -148,6 +154,11 @@ def _lose_step(book: Book, run: RunRow, step: StepRow, limit: int) -> None:
     book.move_step(step)
 
 
+def _fingerprint(*agents: str) -> str:
+    """Return what groups losses of one cause: most likely the agents that were at work."""
+    return sha256_hex("|".join([LostTooOften.code, *agents]))[:16]
+
+
 def _lost_attempt(step: StepRow, executor: str, now: float) -> Attempt:
     return Attempt(
         step=step.step,
@@ -165,6 +176,7 @@ def _fail(book: Book, run: RunRow, step: StepRow) -> None:
         step=step.step,
         agent=step.agent,
         attempt=step.attempt,
+        fingerprint=_fingerprint(step.agent),
         details={"losses": step.losses},
     )
     step.state = StepState.FAILED

@@ -35,15 +35,27 @@ class RunAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ClaimAnswer:
-    """The run with its steps and origins, as claimed by `owner` under `epoch`.
+    """The run with its steps, origins and signals, as claimed by `owner` under `epoch`.
 
     Both are fixed here: a later operation of the same batch may already have moved the run on,
-    and the claimer must not learn an epoch that is not its own.
+    and the claimer must not learn an epoch that is not its own. `signals` says how many there are:
+    those of a run that has none need not be read.
     """
 
     run_id: str
     epoch: int
     owner: str
+    signals: int
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignalAnswer:
+    """What a signal did, with the whole run as it then is."""
+
+    run_id: str
+    number: int
+    woken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +75,4 @@ class StepsAnswer:
     names: Sequence[tuple[str, str]]
 
 
-Answer = RunAnswer | ClaimAnswer | StepClaimAnswer | StepsAnswer
+Answer = RunAnswer | ClaimAnswer | StepClaimAnswer | StepsAnswer | SignalAnswer

@@ -15,11 +15,13 @@ from envelope.ports.journal_rows import (
     Event,
     Run,
     RunState,
+    Signal,
     Step,
     StepState,
 )
 from worker.journal.matching import any_of, pair_of
-from worker.journal.tables import attempts, events, payloads, runs, steps
+from worker.journal.tables import attempts, events, payloads, runs, signals, steps
+from worker.journal.waits import waits_from
 
 RUN_COLUMNS = (
     runs.c.run_id,
@@ -52,6 +54,17 @@ RUN_COLUMNS = (
     runs.c.envelope,
     runs.c.failure,
     runs.c.trace,
+    runs.c.singleton,
+    runs.c.parent_id,
+    runs.c.root_id,
+    runs.c.budget_tokens,
+    runs.c.budget_usd,
+    runs.c.spent_tokens,
+    runs.c.spent_usd,
+    runs.c.waits,
+    runs.c.fingerprint,
+    runs.c.replay_of,
+    runs.c.replayed_as,
 )
 SELECT_RUNS = select(*RUN_COLUMNS).join(payloads, payloads.c.run_id == runs.c.run_id)
 
@@ -102,6 +115,10 @@ _EVENTS = select(
     events.c.step,
     events.c.data,
 )
+_SIGNALS = select(
+    signals.c.run_id, signals.c.number, signals.c.name, signals.c.data, signals.c.at
+).order_by(signals.c.run_id, signals.c.number)
+_SIGNALS_OF_RUNS = _SIGNALS.where(any_of(signals.c.run_id, "run_ids"))
 
 
 def read_runs(connection: Connection, run_ids: Collection[str]) -> Mapping[str, Run]:
@@ -117,6 +134,7 @@ def run_from(row: RowMapping) -> Run:
     values = dict(row)
     values["state"] = RunState(values["state"])
     values["tags"] = loads(values["tags"])
+    values["waits"] = waits_from(values["waits"])
     return Run(**values)
 
 
@@ -166,6 +184,23 @@ def read_events(connection: Connection, run_id: str, after: int, limit: int) -> 
         .limit(limit)
     )
     return [Event(**row) for row in connection.execute(statement).mappings()]
+
+
+def read_signals(connection: Connection, run_id: str, after: int) -> Sequence[Signal]:
+    """Return a run's signals above the number `after`."""
+    statement = _SIGNALS.where(signals.c.run_id == run_id, signals.c.number > after)
+    return [Signal(**row) for row in connection.execute(statement).mappings()]
+
+
+def read_signals_of(
+    connection: Connection, run_ids: Collection[str]
+) -> Mapping[str, Sequence[Signal]]:
+    """Return all signals of these runs, in order."""
+    found: dict[str, list[Signal]] = defaultdict(list)
+    if run_ids:
+        for row in connection.execute(_SIGNALS_OF_RUNS, {"run_ids": list(run_ids)}).mappings():
+            found[row["run_id"]].append(Signal(**row))
+    return found
 
 
 def _read_named(

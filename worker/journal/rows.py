@@ -1,4 +1,4 @@
-"""The rows that the journal's rules work on: mutable, in memory, one transaction long in SQL."""
+"""The rows of runs that the journal's rules work on: mutable, one transaction long in SQL."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from envelope.ports.journal_rows import (
-    SETTLED_STATES,
     TERMINAL_STATES,
     Hint,
     NewRun,
     Run,
     RunState,
-    Step,
-    StepState,
-    StepWrite,
+    Waits,
 )
 
 
@@ -23,8 +20,15 @@ class RunRow:
     """A run under its lock.
 
     What never changes and may be large (`payload`) is empty where SQL loaded the row for a rule.
-    `positions` and `attempts` count the steps and attempts written so far, as `events` counts
-    events: the next number comes from here, under the run's lock.
+    `positions`, `attempts` and `signals` count the steps, attempts and signals written so far, as
+    `events` counts events: the next number comes from here, under the run's lock.
+
+    Attributes:
+        children: Runs accepted with this one as their parent.
+        awaited: Whether, once this run has ended, others may have to be told: those that wait for
+            it, or for its singleton key.
+        unasked: Whether its children still have to be asked to stop.
+        cancel_epoch: The epoch at which the cancellation came: its owner may not know yet.
     """
 
     run_id: str
@@ -59,6 +63,22 @@ class RunRow:
     envelope: str | None = None
     failure: str | None = None
     trace: str | None = None
+    singleton: str | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    spent_tokens: int = 0
+    spent_usd: float = 0.0
+    waits: Waits | None = None
+    fingerprint: str | None = None
+    replay_of: str | None = None
+    replayed_as: str | None = None
+    signals: int = 0
+    children: int = 0
+    awaited: bool = False
+    unasked: bool = False
+    cancel_epoch: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -91,6 +111,12 @@ def new_run_row(new: NewRun, now: float) -> RunRow:
         allow_delivery=new.allow_delivery,
         trace_id=new.trace_id,
         payload=new.payload,
+        singleton=new.singleton,
+        parent_id=new.parent_id,
+        root_id=new.root_id,
+        budget_tokens=new.budget_tokens,
+        budget_usd=new.budget_usd,
+        replay_of=new.replay.run_id if new.replay else None,
     )
 
 
@@ -127,84 +153,15 @@ def run_of(row: RunRow) -> Run:
         envelope=row.envelope,
         failure=row.failure,
         trace=row.trace,
-    )
-
-
-@dataclass(slots=True, kw_only=True)
-class StepRow:
-    """A step under its run's lock. `input` and `result` are empty where SQL loaded it for a rule:
-    the input is only ever written whole, and a step that has a result never changes again.
-    """
-
-    run_id: str
-    step: str
-    agent: str
-    kind: str
-    state: StepState
-    position: int
-    inline: bool = True
-    input_sha256: str = ""
-    input: str = ""
-    attempt: int = 1
-    losses: int = 0
-    executor: str | None = None
-    result: str | None = None
-    failure: str | None = None
-    sent_at: float | None = None
-    started_at: float | None = None
-    finished_at: float | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether the step has its final outcome."""
-        return self.state in SETTLED_STATES
-
-
-def written_step(
-    run_id: str, write: StepWrite, before: StepRow | None, position: int, now: float
-) -> StepRow:
-    """Return the row that the owner's write makes of a new or unsettled step."""
-    settled = write.state in SETTLED_STATES
-    started = now - write.seconds if settled else None
-    return StepRow(
-        run_id=run_id,
-        step=write.step,
-        agent=write.agent,
-        kind=write.kind,
-        state=write.state,
-        position=before.position if before else position,
-        inline=write.inline,
-        input_sha256=write.input_sha256,
-        input=write.input,
-        attempt=write.attempt,
-        losses=before.losses if before else 0,
-        executor=write.executor,
-        result=write.result,
-        failure=write.failure,
-        sent_at=now if write.state is StepState.QUEUED else before.sent_at if before else None,
-        started_at=now if write.state is StepState.RUNNING else started,
-        finished_at=now if settled else None,
-    )
-
-
-def step_of(row: StepRow) -> Step:
-    """Return the public, frozen form of a complete row."""
-    return Step(
-        run_id=row.run_id,
-        step=row.step,
-        agent=row.agent,
-        kind=row.kind,
-        state=row.state,
-        inline=row.inline,
-        input_sha256=row.input_sha256,
-        input=row.input,
-        attempt=row.attempt,
-        losses=row.losses,
-        executor=row.executor,
-        result=row.result,
-        failure=row.failure,
-        sent_at=row.sent_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        position=row.position,
+        singleton=row.singleton,
+        parent_id=row.parent_id,
+        root_id=row.root_id,
+        budget_tokens=row.budget_tokens,
+        budget_usd=row.budget_usd,
+        spent_tokens=row.spent_tokens,
+        spent_usd=row.spent_usd,
+        waits=row.waits,
+        fingerprint=row.fingerprint,
+        replay_of=row.replay_of,
+        replayed_as=row.replayed_as,
     )

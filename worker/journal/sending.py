@@ -66,7 +66,7 @@ class SendMissing:
         """Return a hint for each run marked, in the order given."""
         rows = (book.runs.get(run_id) for run_id in self.run_ids)
         due = [row for row in rows if row is not None and self.missing.applies(row, book.now)]
-        _mark(book, due)
+        mark_sent(book, due)
         return [row.hint for row in due]
 
 
@@ -83,10 +83,11 @@ class MarkSent:
     def apply(self, book: Book) -> None:
         """Count a send for each run."""
         rows = (book.runs.get(run_id) for run_id in self.run_ids)
-        _mark(book, [row for row in rows if row is not None and not row.ended])
+        mark_sent(book, [row for row in rows if row is not None and not row.ended])
 
 
-def _mark(book: Book, runs: Iterable[RunRow]) -> None:
+def mark_sent(book: Book, runs: Iterable[RunRow]) -> None:
+    """Note that a message goes out for each of the runs."""
     for run in runs:
         run.sends += 1
         run.sent_at = book.now

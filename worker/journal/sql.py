@@ -6,34 +6,35 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from envelope.errors import JournalUnavailable
 from envelope.ports.journal_rows import (
     Accepted,
-    Attempt,
+    AgentLimit,
+    Beat,
     Claim,
     Commit,
-    Event,
     Hint,
     NewRun,
     QuarantinedMessage,
     Rescue,
     Run,
-    RunFilter,
+    Signalled,
     Step,
     StepClaim,
     StepCommit,
     WorkerInfo,
-    WorkerRow,
 )
 from worker.journal.accepting import Accept
 from worker.journal.apply import Work
-from worker.journal.cancelling import CancelRun
+from worker.journal.cancelling import AskChildren, CancelRun
 from worker.journal.checking import (
     checked_commit,
+    checked_limit,
     checked_message,
     checked_run,
+    checked_signal,
     checked_step_commit,
     checked_text,
     checked_worker,
@@ -42,31 +43,31 @@ from worker.journal.claiming import TakeRun
 from worker.journal.committing import WriteRun
 from worker.journal.connect import reader_engine, writer_engine
 from worker.journal.executing import TakeStep, WriteStep
-from worker.journal.leases import Beat, PurgeWorkers, Retire, has_expired, read_workers
-from worker.journal.listing import read_counts, read_lost, read_newest, read_unsent
+from worker.journal.families import is_unasked, read_children, read_unasked
+from worker.journal.leases import PurgeWorkers, RenewLease, Retire, has_expired
+from worker.journal.limits import SetLimit
+from worker.journal.listing import read_lost, read_unsent
 from worker.journal.losing import BlameRun, RescueRuns, RescueSteps
-from worker.journal.quarantined import Keep, read_quarantined
+from worker.journal.quarantined import Keep
 from worker.journal.reader import Reader
-from worker.journal.reading import (
-    read_attempts,
-    read_events,
-    read_runs,
-    read_settled,
-    read_steps_of,
-)
 from worker.journal.schema import upgrade
 from worker.journal.sending import MarkSent, Missing, SendMissing
+from worker.journal.signalling import SendSignal
+from worker.journal.sql_reads import SqlReads
 from worker.journal.store import Store
 from worker.journal.stuck import end_stuck_sessions
 from worker.journal.trouble import DATABASE_ERRORS, refused, unavailable
 from worker.journal.urls import database_url
+from worker.journal.wakeable import read_wakeable, read_wakeable_of
 from worker.journal.writer import Writer
+
+T = TypeVar("T")
 
 PATIENCE = 10.0
 _CHUNK = 500
 
 
-class SqlJournal:
+class SqlJournal(SqlReads):
     """The durable journal. One writing thread commits for all runs of the process at once.
 
     Open one per process: a journal that was opened before a fork refuses to write in the child.
@@ -90,6 +91,7 @@ class SqlJournal:
         self._url = database_url(url)
         self._patience = patience
         self._parts: tuple[Writer, Reader] | None = None
+        self._known: set[str] = set()
         self._engines = (writer_engine(self._url), reader_engine(self._url))
 
     async def open(self) -> None:
@@ -112,7 +114,7 @@ class SqlJournal:
             engine.dispose()
 
     async def accept(self, new: NewRun) -> Accepted:
-        """Commit a run, or return the one that its tenant, flow and key already name."""
+        """Commit a run, or return the one that stands for its trigger."""
         return cast("Accepted", await self._write(Accept(checked_run(new))))
 
     async def claim(
@@ -146,12 +148,6 @@ class SqlJournal:
         """Write a queued step's outcome; return the run's owner."""
         return cast("str | None", await self._write(WriteStep(checked_step_commit(commit))))
 
-    async def settled_steps(self, steps: Sequence[tuple[str, str]]) -> Sequence[Step]:
-        """Of the steps named, return those that are settled."""
-        names = list(dict.fromkeys(steps))
-        found = await self._reader.read(partial(read_settled, names=names))
-        return [found[name] for name in names if name in found]
-
     async def rescue_steps(
         self, steps: Sequence[tuple[str, str]], max_losses: int
     ) -> Sequence[Step]:
@@ -174,14 +170,17 @@ class SqlJournal:
         for chunk in _chunks(run_ids):
             await self._write(MarkSent(chunk))
 
-    async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Sequence[tuple[str, str]]:
-        """Renew this process's lease; return its runs that shall be cancelled."""
-        beat = Beat(checked_worker(worker), lease_seconds)
-        return cast("Sequence[tuple[str, str]]", await self._write(beat))
+    async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Beat:
+        """Renew this process's lease; return what it shall stop."""
+        known = worker.worker_id in self._known
+        beat = await self._write(RenewLease(checked_worker(worker), lease_seconds, known))
+        self._known.add(worker.worker_id)
+        return cast("Beat", beat)
 
     async def retire(self, worker_id: str) -> None:
         """Forget a worker that ends in order."""
         await self._write(Retire(worker_id))
+        self._known.discard(worker_id)
 
     async def rescue(self, max_losses: int) -> Sequence[Rescue]:
         """Queue every running run whose owner's lease lapsed, or end it as dead."""
@@ -200,48 +199,49 @@ class SqlJournal:
         return cast("Rescue | None", await self._write(BlameRun(run_id, worker_id, max_losses)))
 
     async def cancel(self, run_id: str, reason: str) -> Run | None:
-        """End a run that is queued or waiting, or ask its owner to."""
+        """End a run that is queued or waiting, or ask its owner to; its descendants likewise."""
         checked_text("Cancellation", run_id, reason)
-        return cast("Run | None", await self._write(CancelRun(run_id, reason)))
+        run = await self._write(CancelRun(run_id, reason))
+        if await self._reader.read(partial(is_unasked, run_id=run_id)):
+            await self._ask_families([run_id])
+        return cast("Run | None", run)
 
-    async def run(self, run_id: str) -> Run | None:
-        """Return a run."""
-        found = await self._reader.read(partial(read_runs, run_ids=[run_id]))
-        return found.get(run_id)
+    async def signal(self, run_id: str, name: str, data: str) -> Signalled:
+        """Keep a signal for a run; wake the run if it waits for one of that name."""
+        checked_signal(run_id, name, data)
+        return cast("Signalled", await self._write(SendSignal(run_id, name, data)))
 
-    async def runs(self, which: RunFilter) -> Sequence[Run]:
-        """Return runs, newest first."""
-        return await self._reader.read(partial(read_newest, which=which))
+    async def wake(self, limit: int, run_ids: Sequence[str] | None = None) -> Sequence[Hint]:
+        """Queue waiting runs for which something has come."""
+        most = min(max(0, limit), _CHUNK)
+        if run_ids is None:
+            await self._ask_families(await self._reader.read(partial(read_unasked, limit=most)))
+            operation = await self._reader.read(partial(read_wakeable, limit=most))
+        else:
+            named = list(run_ids)
+            query = partial(read_wakeable_of, run_ids=named, limit=most)
+            operation = await self._reader.read(query)
+        if not (operation.run_ids or operation.awaited):
+            return []
+        return cast("Sequence[Hint]", await self._write(operation))
 
-    async def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Return how many runs there are, by flow and state."""
-        return await self._reader.read(read_counts)
-
-    async def steps(self, run_id: str) -> Sequence[Step]:
-        """Return a run's steps in the order in which they were first written."""
-        found = await self._reader.read(partial(read_steps_of, run_ids=[run_id]))
-        return found.get(run_id, [])
-
-    async def attempts(self, run_id: str) -> Sequence[Attempt]:
-        """Return all attempts of a run's steps, in order."""
-        return await self._reader.read(partial(read_attempts, run_id=run_id))
-
-    async def events(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Event]:
-        """Return a run's events whose number is above `after`, in order."""
-        query = partial(read_events, run_id=run_id, after=max(0, after), limit=max(0, limit))
-        return await self._reader.read(query)
-
-    async def workers(self) -> Sequence[WorkerRow]:
-        """Return the workers, living and lapsed."""
-        return await self._reader.read(read_workers)
+    async def set_limit(self, limit: AgentLimit) -> None:
+        """Set it; one with neither concurrency nor rate is forgotten."""
+        await self._write(SetLimit(checked_limit(limit)))
 
     async def quarantine(self, message: QuarantinedMessage) -> None:
         """Keep a malformed message's description."""
         await self._write(Keep(checked_message(message)))
 
-    async def quarantined(self, limit: int = 50) -> Sequence[Mapping[str, Any]]:
-        """Return the newest quarantined messages."""
-        return await self._reader.read(partial(read_quarantined, limit=max(0, limit)))
+    async def _ask_families(self, parents: Sequence[str]) -> None:
+        """Ask the descendants of these runs to stop, one generation after the other."""
+        while parents:
+            family = await self._reader.read(partial(read_children, parents=parents))
+            *parts, last = [*_chunks(family)] or [[]]
+            asked: list[str] = []
+            for part in parts:
+                asked += await self._write(AskChildren(part, []))
+            parents = asked + list(await self._write(AskChildren(last, parents)))
 
     async def _write(self, work: Work) -> Any:
         return await self._writer.perform(work)
@@ -280,7 +280,7 @@ class SqlJournal:
             Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _chunks(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def _chunks(names: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield parts small enough that one transaction does not hold its locks for long."""
-    for first in range(0, len(run_ids), _CHUNK):
-        yield run_ids[first : first + _CHUNK]
+    for first in range(0, len(names), _CHUNK):
+        yield names[first : first + _CHUNK]

@@ -5,6 +5,8 @@ The migrations make them; a test compares the two.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -61,35 +64,80 @@ runs = Table(
     Column("envelope", Text),
     Column("failure", Text),
     Column("trace", Text),
+    Column("singleton", Name),
+    Column("parent_id", Name),
+    Column("root_id", Name),
+    Column("budget_tokens", BigInteger),
+    Column("budget_usd", Double),
+    Column("spent_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("spent_usd", Double, nullable=False, server_default="0"),
+    Column("waits", Text),
+    Column("wake_at", Double),
+    Column("fingerprint", Name),
+    Column("replay_of", Name),
+    Column("replayed_as", Name),
+    Column("signals", Integer, nullable=False, server_default="0"),
+    Column("children", Integer, nullable=False, server_default="0"),
+    Column("awaited", Boolean, nullable=False, server_default=false()),
+    Column("unasked", Boolean, nullable=False, server_default=false()),
+    Column("cancel_epoch", Integer),
     # Room in each page, so that a counter's update stays beside its row and touches no index.
     postgresql_with={"fillfactor": "70"},
 )
 
-Index(
+
+def _partial(name: str, condition: str, *columns: Column[Any], unique: bool = False) -> None:
+    """Index those rows alone for which the condition is true."""
+    where = text(condition)
+    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+_partial(
     "muster_runs_key",
+    "idempotency_key IS NOT NULL",
     runs.c.idempotency_key,
     runs.c.tenant,
     runs.c.flow,
     unique=True,
-    sqlite_where=runs.c.idempotency_key.is_not(None),
-    postgresql_where=runs.c.idempotency_key.is_not(None),
 )
 Index("muster_runs_newest", runs.c.created_at, runs.c.run_id)
 Index("muster_runs_by_state", runs.c.state, runs.c.created_at, runs.c.run_id)
 Index("muster_runs_by_flow", runs.c.flow, runs.c.state)
-Index(
-    "muster_runs_queued",
-    runs.c.sent_at,
+_partial("muster_runs_queued", "state = 'queued'", runs.c.sent_at, runs.c.created_at)
+_partial("muster_runs_running", "state = 'running'", runs.c.owner)
+
+TOLD_AT_ITS_END = "awaited AND finished_at IS NOT NULL"
+IN_LINE = "state = 'waiting' AND started_at IS NULL AND singleton IS NOT NULL"
+ENDED_BADLY = "state IN ('dead', 'failed') AND replayed_as IS NULL"
+_partial("muster_runs_timed", "wake_at IS NOT NULL", runs.c.wake_at, runs.c.run_id)
+_partial("muster_runs_awaited", TOLD_AT_ITS_END, runs.c.run_id)
+_partial("muster_runs_unasked", "unasked", runs.c.run_id)
+_partial(
+    "muster_runs_in_line",
+    IN_LINE,
+    runs.c.singleton,
+    runs.c.priority,
     runs.c.created_at,
-    sqlite_where=text("state = 'queued'"),
-    postgresql_where=text("state = 'queued'"),
+    runs.c.run_id,
 )
-Index(
-    "muster_runs_running",
-    runs.c.owner,
-    sqlite_where=text("state = 'running'"),
-    postgresql_where=text("state = 'running'"),
+_partial(
+    "muster_runs_failures",
+    ENDED_BADLY,
+    runs.c.fingerprint,
+    runs.c.flow,
+    runs.c.state,
+    runs.c.finished_at,
+    runs.c.run_id,
 )
+for _column in (runs.c.parent_id, runs.c.singleton, runs.c.fingerprint):
+    _partial(
+        f"muster_runs_by_{_column.name}",
+        f"{_column.name} IS NOT NULL",
+        _column,
+        runs.c.created_at,
+        runs.c.run_id,
+    )
+_partial("muster_runs_by_root_id", "root_id IS NOT NULL", runs.c.root_id)
 
 # Apart from the run's row, which is written anew with every commit.
 payloads = Table(
@@ -121,6 +169,9 @@ steps = Table(
     Column("finished_at", Double),
 )
 
+EXECUTING = "state = 'running' AND NOT inline"
+_partial("muster_steps_executing", EXECUTING, steps.c.executor)
+
 attempts = Table(
     "muster_attempts",
     metadata,
@@ -149,13 +200,47 @@ events = Table(
     sqlite_with_rowid=False,
 )
 
-Index(
-    "muster_events_origin",
-    events.c.run_id,
-    events.c.origin,
-    unique=True,
-    sqlite_where=events.c.origin.is_not(None),
-    postgresql_where=events.c.origin.is_not(None),
+_partial(
+    "muster_events_origin", "origin IS NOT NULL", events.c.run_id, events.c.origin, unique=True
+)
+
+signals = Table(
+    "muster_signals",
+    metadata,
+    Column("run_id", Name, ForeignKey("muster_runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Who is to be told when a run has ended; the row goes once that was done.
+waits = Table(
+    "muster_waits",
+    metadata,
+    Column(
+        "awaited_id", Name, ForeignKey("muster_runs.run_id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("run_id", Name, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# Without a foreign key: the row is locked before its new holder is written.
+singletons = Table(
+    "muster_singletons",
+    metadata,
+    Column("key", Name, primary_key=True),
+    Column("run_id", Name),
+    sqlite_with_rowid=False,
+)
+
+limits = Table(
+    "muster_limits",
+    metadata,
+    Column("agent", Name, primary_key=True),
+    Column("concurrency", Integer),
+    Column("rate", Text),
 )
 
 workers = Table(

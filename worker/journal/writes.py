@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from json import dumps
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from worker.journal.book import AttemptEntry, Changes, EventEntry
-from worker.journal.rows import RunRow, StepRow
+from worker.journal.changes import AttemptEntry, Changes, EventEntry
+from worker.journal.matching import any_of
+from worker.journal.rows import RunRow
+from worker.journal.step_rows import StepRow
 from worker.journal.tables import attempts, events, payloads, runs, steps
+from worker.journal.write_ties import tie_values, write_ties
 
 _INSERT_RUN = insert(runs)
 _INSERT_PAYLOAD = insert(payloads)
@@ -34,8 +37,10 @@ _PROGRESS = (
     "sent_at",
     "started_at",
     "cancel_reason",
+    "spent_tokens",
+    "spent_usd",
 )
-_ENDED = (*_PROGRESS, "finished_at", "envelope", "failure", "trace")
+_ENDED = (*_PROGRESS, "finished_at", "envelope", "failure", "trace", "fingerprint")
 
 
 def _update_step(*columns: str) -> Any:
@@ -54,6 +59,13 @@ def _update_run(*columns: str) -> Any:
     )
 
 
+_KEPT = ("step", "position", *_WRITTEN, *_MOVED, *_TIMES)
+_COPY_STEPS = insert(steps).from_select(
+    ["run_id", *_KEPT],
+    select(bindparam("run_id", type_=steps.c.run_id.type), *(steps.c[name] for name in _KEPT))
+    .where(steps.c.run_id == bindparam("source_id"))
+    .where(any_of(steps.c.step, "steps")),
+)
 _REWRITE_STEP = _update_step(*_WRITTEN, *_MOVED, *_TIMES)
 _MOVE_STEP = _update_step(*_MOVED, *_TIMES)
 _UPDATE_RUN = _update_run(*_PROGRESS)
@@ -66,11 +78,14 @@ def write_changes(connection: Connection, changes: Changes) -> None:
     _many(connection, _INSERT_STEP, [_step_values(row) for row in changes.new_steps.values()])
     _many(connection, _REWRITE_STEP, [_step_update(r) for r in changes.rewritten_steps.values()])
     _many(connection, _MOVE_STEP, [_step_move(row) for row in changes.moved_steps.values()])
+    for copy in changes.copies:
+        connection.execute(_COPY_STEPS, copy._asdict())
     _many(connection, _INSERT_ATTEMPT, [_attempt_values(entry) for entry in changes.attempts])
     _many(connection, _INSERT_EVENT, [_event_values(entry) for entry in changes.events])
     known = [row for name, row in changes.runs.items() if name not in changes.accepted]
     _many(connection, _UPDATE_RUN, [_run_update(row, _PROGRESS) for row in known if not row.ended])
     _many(connection, _END_RUN, [_run_update(row, _ENDED) for row in known if row.ended])
+    write_ties(connection, changes)
 
 
 def _many(connection: Connection, statement: Any, rows: list[dict[str, Any]]) -> None:
@@ -119,6 +134,16 @@ def _run_values(row: RunRow) -> dict[str, Any]:
         "envelope": row.envelope,
         "failure": row.failure,
         "trace": row.trace,
+        "singleton": row.singleton,
+        "parent_id": row.parent_id,
+        "root_id": row.root_id,
+        "budget_tokens": row.budget_tokens,
+        "budget_usd": row.budget_usd,
+        "spent_tokens": row.spent_tokens,
+        "spent_usd": row.spent_usd,
+        "fingerprint": row.fingerprint,
+        "replay_of": row.replay_of,
+        **tie_values(row),
     }
 
 

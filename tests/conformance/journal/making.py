@@ -1,6 +1,7 @@
 """Short ways to say what a test of the journal is about."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from envelope.ports.journal_rows import (
     RunState,
     StepState,
     StepWrite,
+    Waits,
     WorkerInfo,
 )
 from worker.journal.memory import MemoryJournal
@@ -114,6 +116,53 @@ async def claimed(journal: Journal, worker: str = "w1", **fields: Any) -> Claim:
     claim = await journal.claim(await accepted(journal, **fields), worker)
     assert claim is not None
     return claim
+
+
+def waiting(**waits: Any) -> dict[str, Any]:
+    """The event and end of a commit that suspends a run."""
+    return {
+        "events": [an_event("run.waiting")],
+        "end": RunEnd(state=RunState.WAITING, waits=Waits(**waits)),
+    }
+
+
+async def suspended(journal: Journal, worker: str = "w1", **waits: Any) -> Claim:
+    """Claim a run and let it wait."""
+    claim = await claimed(journal, worker)
+    await journal.commit(write_of(claim, **waiting(**waits)))
+    return claim
+
+
+async def ended(journal: Journal, state: RunState = RunState.SUCCEEDED, **fields: Any) -> str:
+    """Accept, claim and end a run; return its id."""
+    claim = await claimed(journal, **fields)
+    await journal.commit(write_of(claim, **ending(state)))
+    return claim.run.run_id
+
+
+async def state_of(journal: Journal, run_id: str) -> RunState:
+    """The state of a run that is there."""
+    run = await journal.run(run_id)
+    assert run is not None
+    return run.state
+
+
+async def woken(journal: Journal, **options: Any) -> list[str]:
+    """Wake what can be woken; return the ids of the hints, which must be right."""
+    hints = await journal.wake(100, **options)
+    for hint in hints:
+        run = await journal.run(hint.run_id)
+        assert run is not None
+        assert (run.flow, run.priority) == (hint.flow, hint.priority)
+        assert (run.state, run.owner, run.waits) == (RunState.QUEUED, None, None)
+        assert (run.sends, run.sent_at is not None) == (1, True)
+    return [hint.run_id for hint in hints]
+
+
+async def last_event(journal: Journal, run_id: str) -> tuple[str, dict[str, Any]]:
+    """The type and the data of a run's last event."""
+    event = list(await journal.events(run_id))[-1]
+    return event.type, json.loads(event.data)
 
 
 async def queued_step(

@@ -11,8 +11,16 @@ from typing import NoReturn
 
 from envelope.errors import JournalUnavailable
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Commit
-from tests.conformance.journal.making import a_run, a_step, a_worker, an_event, write_of
+from envelope.ports.journal_rows import TERMINAL_STATES, Commit, RunFilter, RunState
+from tests.conformance.journal.making import (
+    a_run,
+    a_step,
+    a_worker,
+    an_event,
+    ending,
+    waiting,
+    write_of,
+)
 from worker.journal.sql import SqlJournal
 
 
@@ -69,6 +77,41 @@ async def work(journal: Journal, name: str, *run_ids: str) -> None:
             say(run_id, step, await journal.commit(commit))
 
     await asyncio.gather(*map(one, run_ids))
+
+
+async def alone(journal: Journal, name: str, key: str, count: str) -> None:
+    """Accept runs of one singleton key, and execute whatever is to be had until nothing is left."""
+    await journal.beat(a_worker(name), 60)
+    for n in range(int(count)):
+        await journal.accept(a_run(f"{name}-{n}", singleton=key))
+        await _execute_alone(journal, name, key)
+    while not TERMINAL_STATES.issuperset((await journal.counts())["lead"]):
+        await _execute_alone(journal, name, key)
+
+
+async def _execute_alone(journal: Journal, name: str, key: str) -> None:
+    which = RunFilter(singleton=key, states=frozenset({RunState.QUEUED, RunState.RUNNING}))
+    for hint in [*await journal.wake(10), *await journal.unsent(frozenset(), 0, 10)]:
+        taken = await journal.claim(hint.run_id, name)
+        if taken is not None:
+            say(taken.run.run_id, *(run.run_id for run in await journal.runs(which)))
+            await journal.commit(write_of(taken, **ending()))
+
+
+async def converse(journal: Journal, name: str, run_id: str, count: str) -> None:
+    """Send signals to a run, and take it as often as one wakes it; consume one each time."""
+    await journal.beat(a_worker(name), 60)
+    for n in range(int(count)):
+        told = await journal.signal(run_id, "go", f'"{name}-{n}"')
+        say("sent", told.number)
+        taken = await journal.claim(run_id, name) if told.woken else None
+        if taken is not None:
+            consumed = len(taken.steps)
+            said = taken.signals[consumed]
+            say("consumed", said.number, said.data)
+            step = a_step(f"s{consumed}", kind="signal")
+            waits = waiting(signals={"go": consumed + 1})
+            await journal.commit(write_of(taken, steps=[step], **waits))
 
 
 async def fork(journal: Journal, _name: str, run_id: str) -> None:

@@ -2,9 +2,10 @@ import pytest
 
 from envelope.errors import Fenced, InvalidInput
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import RunEnd, RunState
+from envelope.ports.journal_rows import RunEnd, RunState, StepState
 from tests.conformance.journal.making import (
     Backend,
+    a_step,
     a_worker,
     accepted,
     an_event,
@@ -12,10 +13,20 @@ from tests.conformance.journal.making import (
     claimed,
     ending,
     lapse,
+    last_event,
     queued_step,
+    state_of,
+    suspended,
     types,
+    waiting,
     write_of,
 )
+
+
+async def stopped(journal: Journal, worker: str) -> list[tuple[str, ...]]:
+    """The runs that a worker is told to stop."""
+    beat = await journal.beat(a_worker(worker), 60)
+    return [tuple(entry) for entry in beat.runs]
 
 
 def test_an_unknown_run_cannot_be_cancelled(backend: Backend) -> None:
@@ -43,14 +54,94 @@ def test_a_queued_run_ends_at_once(backend: Backend) -> None:
     backend.using(body)
 
 
-def test_a_waiting_run_ends_at_once(backend: Backend) -> None:
+def test_a_run_that_waits_for_a_singleton_key_ends_at_once(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        await accepted(journal, singleton="k")
+        run_id = await accepted(journal, singleton="k")
+        run = await journal.cancel(run_id, "why")
+        assert run is not None
+        assert (run.state, run.waits, run.owner) == (RunState.CANCELLED, None, None)
+        assert await types(journal, run_id) == ["run.queued", "run.waiting", "run.cancelled"]
+
+    backend.using(body)
+
+
+def test_a_suspended_run_is_queued_so_that_a_worker_lets_it_compensate(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        claim = await suspended(journal, signals={"go": 0})
+        run_id = claim.run.run_id
+        run = await journal.cancel(run_id, "why")
+        assert run is not None
+        assert (run.state, run.waits, run.owner) == (RunState.QUEUED, None, None)
+        assert (run.cancel_reason, run.sent_at, run.finished_at) == ("why", None, None)
+        assert await last_event(journal, run_id) == ("run.cancelling", {"reason": "why"})
+        assert await journal.cancel(run_id, "again") == run
+        assert [hint.run_id for hint in await journal.unsent(frozenset(), 0, 10)] == [run_id]
+        again = await journal.claim(run_id, "w1")
+        assert again is not None
+        assert again.run.cancel_reason == "why"
+        await journal.commit(write_of(again, **ending(RunState.CANCELLED)))
+        check_log(await types(journal, run_id), ended=True)
+
+    backend.using(body)
+
+
+def test_a_run_given_back_stays_queued_so_that_a_worker_lets_it_compensate(
+    backend: Backend,
+) -> None:
     async def body(journal: Journal) -> None:
         claim = await claimed(journal)
-        await journal.commit(write_of(claim, end=RunEnd(state=RunState.WAITING)))
+        await journal.mark_sent([claim.run.run_id])
+        await journal.commit(write_of(claim, end=RunEnd(state=RunState.QUEUED)))
         run = await journal.cancel(claim.run.run_id, "why")
         assert run is not None
-        assert (run.state, run.owner) == (RunState.CANCELLED, None)
-        check_log(await types(journal, run.run_id), ended=True)
+        assert (run.state, run.cancel_reason, run.sent_at) == (RunState.QUEUED, "why", None)
+        assert await last_event(journal, run.run_id) == ("run.cancelling", {"reason": "why"})
+
+    backend.using(body)
+
+
+def test_a_cancellation_is_told_once(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        claim = await claimed(journal)
+        for _ in range(3):
+            await journal.cancel(claim.run.run_id, "why")
+        kinds = await types(journal, claim.run.run_id)
+        assert kinds == ["run.queued", "run.started", "run.cancelling"]
+
+    backend.using(body)
+
+
+def test_after_a_cancel_only_compensations_are_executed(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        claim = await queued_step(journal)
+        run_id = claim.run.run_id
+        queued = {"state": StepState.QUEUED, "inline": False, "attempt": 0}
+        await journal.cancel(run_id, "why")
+        undo = a_step("undo", kind="undo", **queued)
+        late = a_step("late", **queued)
+        await journal.commit(write_of(claim, steps=[undo, late]))
+        assert await journal.claim_step(run_id, "draft", "e1") is None
+        assert await journal.claim_step(run_id, "late", "e1") is None
+        assert await journal.claim_step(run_id, "undo", "e1") is not None
+
+    backend.using(body)
+
+
+def test_a_run_that_is_suspended_by_an_owner_who_does_not_know_is_queued(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        claim = await claimed(journal)
+        run_id = claim.run.run_id
+        await journal.cancel(run_id, "why")
+        await journal.commit(write_of(claim, **waiting(signals={"go": 0})))
+        assert await state_of(journal, run_id) is RunState.QUEUED
+        assert await last_event(journal, run_id) == ("run.woken", {"why": "cancel"})
+        # The next owner knows: it may wait as a part of its compensation.
+        again = await journal.claim(run_id, "w1")
+        assert again is not None
+        await journal.commit(write_of(again, **waiting(signals={"go": 0})))
+        assert await state_of(journal, run_id) is RunState.WAITING
+        assert (await journal.signal(run_id, "go", "{}")).woken
 
     backend.using(body)
 
@@ -67,12 +158,11 @@ def test_a_running_run_is_left_to_its_owner_who_learns_it_with_the_next_beat(
         again = await journal.cancel(claim.run.run_id, "second")
         assert again is not None
         assert again.cancel_reason == "first"
-        assert list(await journal.beat(a_worker("w2"), 60)) == []
+        assert await stopped(journal, "w2") == []
         for _ in range(2):
-            beat = await journal.beat(a_worker("w1"), 60)
-            assert [tuple(entry) for entry in beat] == [(run.run_id, "first")]
+            assert await stopped(journal, "w1") == [(run.run_id, "first")]
         await journal.commit(write_of(claim, **ending(RunState.CANCELLED)))
-        assert list(await journal.beat(a_worker("w1"), 60)) == []
+        assert await stopped(journal, "w1") == []
         assert await journal.commit(write_of(other, events=[an_event()])) == 3
 
     backend.using(body)
@@ -88,8 +178,7 @@ def test_the_wish_survives_the_owner(backend: Backend) -> None:
         again = await journal.claim(claim.run.run_id, "w2")
         assert again is not None
         assert again.run.cancel_reason == "why"
-        beat = await journal.beat(a_worker("w2"), 60)
-        assert [tuple(entry) for entry in beat] == [(claim.run.run_id, "why")]
+        assert await stopped(journal, "w2") == [(claim.run.run_id, "why")]
 
     backend.using(body)
 

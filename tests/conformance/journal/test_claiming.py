@@ -15,6 +15,7 @@ from tests.conformance.journal.making import (
     claimed,
     ending,
     lapse,
+    suspended,
     types,
     until,
     write_of,
@@ -28,6 +29,7 @@ def test_a_claim_takes_the_run_under_a_new_epoch(backend: Backend) -> None:
         assert (run.state, run.owner, run.epoch) == (RunState.RUNNING, "w1", 1)
         assert run.started_at is not None
         assert run.started_at >= run.created_at
+        assert claim.now == run.started_at
         assert (list(claim.steps), claim.origins) == ([], frozenset())
         assert run.payload == '{"company": "ACME"}'
         assert await journal.run(run.run_id) == run
@@ -48,10 +50,9 @@ def test_a_run_that_is_not_to_be_taken_gives_none(backend: Backend) -> None:
         done = await claimed(journal, "w1")
         await journal.commit(write_of(done, **ending()))
         assert await journal.claim(done.run.run_id, "w2") is None
-        waiting = await claimed(journal, "w1")
-        await journal.commit(write_of(waiting, end=RunEnd(state=RunState.WAITING)))
+        waiting = await suspended(journal, "w1", signals={"go": 0})
         assert await journal.claim(waiting.run.run_id, "w2") is None
-        for claim, count in ((owned, 2), (done, 3), (waiting, 2)):
+        for claim, count in ((owned, 2), (done, 3), (waiting, 3)):
             assert len(await types(journal, claim.run.run_id)) == count
 
     backend.using(body)

@@ -5,7 +5,7 @@ import pytest
 
 from envelope.errors import Fenced
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Claim, Hint, Run, RunState, StepState
+from envelope.ports.journal_rows import Beat, Claim, Hint, Run, RunState, StepState
 from tests.conformance.journal.making import (
     Backend,
     a_step,
@@ -25,7 +25,7 @@ from worker.journal.losing import FOREIGN_FAULTS
 
 def test_a_worker_beats_and_is_listed_with_the_rest_of_its_lease(backend: Backend) -> None:
     async def body(journal: Journal) -> None:
-        assert list(await journal.beat(a_worker("w1", details='{"q": 1}', pid=7), 30)) == []
+        assert await journal.beat(a_worker("w1", details='{"q": 1}', pid=7), 30) == Beat()
         (row,) = await journal.workers()
         assert (row.worker_id, row.hostname, row.pid, row.details) == ("w1", "host", 7, '{"q": 1}')
         assert 25 < row.expires_in <= 30.01

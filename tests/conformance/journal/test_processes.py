@@ -11,7 +11,16 @@ from pathlib import Path
 
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import RunState
-from tests.conformance.journal.making import Backend, accepted, claimed, types
+from tests.conformance.journal.making import (
+    Backend,
+    a_step,
+    a_worker,
+    accepted,
+    claimed,
+    types,
+    waiting,
+    write_of,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -135,6 +144,45 @@ def test_what_a_killed_process_had_confirmed_is_there(database: Backend) -> None
         assert sorted(rescue.hint.run_id for rescue in rescued) == sorted(ids)
 
     database.using(body)
+
+
+def test_several_processes_leave_a_singleton_key_to_one_run_at_a_time(database: Backend) -> None:
+    said = facts([start(database, "alone", f"p{n}", "key", "15") for n in range(3)])
+    assert sorted(run_id for run_id, *_ in said) == sorted(
+        f"p{n}-{m}" for n in range(3) for m in range(15)
+    )
+    for run_id, *active in said:
+        assert active == [run_id]
+
+
+def test_no_signal_is_lost_between_a_sender_and_a_run_that_goes_to_sleep(
+    database: Backend,
+) -> None:
+    async def begin(journal: Journal) -> None:
+        claim = await claimed(journal, run_id="r")
+        await journal.commit(write_of(claim, **waiting(signals={"go": 0})))
+
+    database.using(begin)
+    said = facts([start(database, "converse", f"p{n}", "r", "30") for n in range(3)])
+    assert sorted(int(words[1]) for words in said if words[0] == "sent") == list(range(1, 91))
+
+    async def check(journal: Journal) -> None:
+        """What was not taken yet is to be taken now: the run does not sleep over a signal."""
+        await journal.beat(a_worker("w"), 60)
+        consumed = [int(words[1]) for words in said if words[0] == "consumed"]
+        while taken := await journal.claim("r", "w"):
+            count = len(taken.steps)
+            if count == 90:
+                break
+            consumed.append(taken.signals[count].number)
+            step = a_step(f"s{count}", kind="signal")
+            waits = waiting(signals={"go": count + 1})
+            await journal.commit(write_of(taken, steps=[step], **waits))
+        assert sorted(consumed) == list(range(1, 91))
+        kinds = await types(journal, "r")
+        assert kinds.count("run.signalled") == 90
+
+    database.using(check)
 
 
 def test_a_journal_opened_before_a_fork_refuses_to_write_in_the_child(database: Backend) -> None:
