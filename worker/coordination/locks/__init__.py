@@ -1,0 +1,1 @@
+"""The lock port on Redis, and in this process."""

@@ -1,0 +1,1 @@
+"""Cluster-wide permits of agents: over Redis, and within one process."""

@@ -1,0 +1,1 @@
+"""The port of rate limits on Redis, and in this process."""
