@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from envelope.metering import Meter
 from envelope.ports.context import Log
 from envelope.resources import Resources
 
@@ -28,6 +29,8 @@ class StepContext:
     log: Log
     resources: Resources
     emitter: Callable[[str, dict[str, Any]], None]
+    streamer: Callable[[str], None] | None = None
+    meter: Meter | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -41,3 +44,8 @@ class StepContext:
     def emit(self, event: str, **data: Any) -> None:
         """Append a progress event to the run."""
         self.emitter(event, data)
+
+    def stream(self, text: str) -> None:
+        """Show a piece of text to whoever watches now; it may be lost."""
+        if self.streamer is not None:
+            self.streamer(text)

@@ -9,8 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from agents.rates import parse_rate
 from agents.retries import RetryPolicy
 from envelope.envelope import Envelope
+from envelope.ports.rates import Rate
 
 AgentFunction = Callable[[Any, Any], Envelope] | Callable[[Any, Any], Awaitable[Envelope]]
 
@@ -25,7 +27,7 @@ class AgentDefinition:
         function: The user's code.
         model: Its input model.
         concurrency: How many steps of it may run at once.
-        rate: Requests per time such as `500/min`; None for no limit.
+        rate: Attempts per time such as `500/min`; None for no limit.
         inline: Runs in the run's own process instead of on the agent's queue.
         timeout_seconds: Longest execution of one attempt; None for no limit.
         retries: When a failed attempt is repeated.
@@ -40,6 +42,11 @@ class AgentDefinition:
     inline: bool
     timeout_seconds: float | None
     retries: RetryPolicy
+
+    @property
+    def rate_limit(self) -> Rate | None:
+        """The rate as a token bucket."""
+        return parse_rate(self.rate) if self.rate is not None else None
 
     @property
     def where(self) -> str:

@@ -15,6 +15,8 @@ from envelope.running import RUNNING, Running, utc_now
 from envelope.signature import from_canonical
 from envelope.usage import Usage
 
+BeforeAttempt = Callable[[int], Awaitable[None]]
+OnUsage = Callable[[Usage], None]
 OnRetry = Callable[[int, BaseException, float], Awaitable[None] | None]
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -35,7 +37,9 @@ async def execute(
     *,
     max_bytes: int,
     first_attempt: int = 1,
+    before_attempt: BeforeAttempt | None = None,
     on_retry: OnRetry | None = None,
+    on_usage: OnUsage | None = None,
     sleep: Sleep = asyncio.sleep,
 ) -> Executed:
     """Execute a step to its end, repeating attempts as the agent's policy says.
@@ -46,7 +50,10 @@ async def execute(
         context_of: Makes the context of an attempt.
         max_bytes: Cap of the envelope's JSON.
         first_attempt: Number of the first attempt; a step taken over goes on counting.
+        before_attempt: Awaited before each attempt, with its number; what it waits for, such as the
+            agent's rate, is no part of the agent's timeout, and what it raises ends the step.
         on_retry: Told the attempt, its error and the wait in seconds, before the wait.
+        on_usage: Told what each attempt used, however it ended.
         sleep: Waits between attempts.
 
     Raises:
@@ -54,8 +61,12 @@ async def execute(
     """
     attempt = first_attempt
     while True:
+        if before_attempt is not None:
+            await before_attempt(attempt)
         try:
-            return await execute_once(definition, request_json, context_of(attempt), max_bytes)
+            return await execute_once(
+                definition, request_json, context_of(attempt), max_bytes, on_usage
+            )
         except Exception as error:
             wait = definition.retries.wait_seconds(error, attempt)
             if wait is None:
@@ -66,7 +77,11 @@ async def execute(
 
 
 async def execute_once(
-    definition: AgentDefinition, request_json: str, ctx: StepContext, max_bytes: int
+    definition: AgentDefinition,
+    request_json: str,
+    ctx: StepContext,
+    max_bytes: int,
+    on_usage: OnUsage | None = None,
 ) -> Executed:
     """Execute one attempt; `RUNNING` names it to everything below."""
     request = from_canonical(request_json, definition.model)
@@ -78,6 +93,7 @@ async def execute_once(
         trace_id=ctx.trace_id,
         started_at=utc_now(),
         usage=Usage(),
+        meter=ctx.meter,
     )
     token = RUNNING.set(running)
     try:
@@ -85,6 +101,8 @@ async def execute_once(
             made = await _invoke(definition, ctx, request)
     finally:
         RUNNING.reset(token)
+        if on_usage is not None:
+            on_usage(running.usage)
     return _passed(definition, made, running, max_bytes)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from agents.definition import AgentDefinition
+from agents.rates import parse_rate
 from agents.retries import RetryPolicy
 from envelope.registry import Registry, check_name
 from envelope.signature import input_model
@@ -31,7 +32,7 @@ def agent(
         name: Letters, digits, `_` and `-`.
         version: From 1.
         concurrency: How many steps of it may run at once.
-        rate: Requests per time such as `500/min`.
+        rate: Attempts per time in the whole cluster, such as `500/min` or `10/s burst 30`.
         inline: Run light agents in the run's own process.
         timeout: Seconds an attempt may take.
         retries: When a failed attempt is repeated; by default three attempts for errors that are
@@ -39,7 +40,7 @@ def agent(
 
     Raises:
         TypeError: The function has not the shape `(ctx, request: SomeModel) -> Envelope`.
-        ValueError: An argument is out of range.
+        ValueError: An argument is out of range, or `rate` is not written as a rate.
         AlreadyRegistered: The name and version are taken.
 
     Example:
@@ -50,6 +51,7 @@ def agent(
     check_name(name, "agent")
     if concurrency < 1:
         raise ValueError(f"agent {name!r}: concurrency must be at least 1, not {concurrency}")
+    _check_rate(name, rate)
 
     def register(function: F) -> F:
         AGENTS.add(
@@ -68,3 +70,11 @@ def agent(
         return function
 
     return register
+
+
+def _check_rate(name: str, rate: str | None) -> None:
+    try:
+        if rate is not None:
+            parse_rate(rate)
+    except ValueError as problem:
+        raise ValueError(f"agent {name!r}: {problem}") from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Sized
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -13,13 +14,15 @@ from agents.registry import AGENTS
 from envelope.canonical import sha256_hex
 from envelope.envelope import Envelope
 from envelope.errors import InvalidInput
-from envelope.ports.context import Log, StepInput
+from envelope.ports.context import Log, OnError, StepInput
 from envelope.running import utc_now
 from envelope.signature import to_canonical
 from orchestrators.branches import run_branches
+from orchestrators.mapping import Progress, StepMapping
 from orchestrators.quiet import QuietWhileReplaying
+from orchestrators.registry import FLOWS
 from orchestrators.scope import Scope, current_scope, enter
-from orchestrators.steps import StepCall, StepRunner
+from orchestrators.steps import ChildCall, StepCall, StepRunner
 
 T = TypeVar("T")
 
@@ -87,19 +90,69 @@ class FlowContext:
         agent: str,
         requests: Iterable[StepInput],
         *,
-        limit: int | None = None,
+        limit: int = 1000,
         key: str | None = None,
+        on_error: OnError = "raise",
     ) -> list[Envelope]:
-        """Call `agent` once per request, at most `limit` at a time; results keep their order."""
-        if limit is not None and limit < 1:
-            raise InvalidInput(f"map: limit must be at least 1, not {limit}.")
-        group = current_scope(self._root).slot(key)
-        slots = asyncio.Semaphore(limit) if limit else None
-        steps = [
-            self._run_limited(_step(f"{group}/{number}", agent, request, None), slots)
-            for number, request in enumerate(requests)
-        ]
-        return await self._together(group, steps)
+        """Call `agent` once per request; see `RunContext.map`."""
+        made = self._mapped(agent, requests, limit, None, key, on_error)
+        return [envelope async for envelope in made]
+
+    def each(
+        self,
+        agent: str,
+        requests: Iterable[StepInput],
+        *,
+        limit: int = 100,
+        key: str | None = None,
+        on_error: OnError = "raise",
+    ) -> AsyncIterator[Envelope]:
+        """Yield what `map` would return, in order; see `RunContext.each`."""
+        return self._mapped(agent, requests, limit, limit, key, on_error)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; see `RunContext.sleep`."""
+        await self._steps.sleep(current_scope(self._root).value_slot(), _seconds(seconds))
+
+    async def wait_for(self, signal: str, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - durable
+        """Return the data of the next signal; see `RunContext.wait_for`."""
+        slot = current_scope(self._root).value_slot()
+        return await self._steps.receive(
+            slot, signal, None if timeout is None else _seconds(timeout)
+        )
+
+    async def child(
+        self,
+        flow: str,
+        payload: StepInput,
+        *,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Envelope:
+        """Run another flow as a child of this run; see `RunContext.child`."""
+        slot = current_scope(self._root).slot(key)
+        definition = FLOWS.get(flow)
+        text = to_canonical(payload, definition.model)
+        call = ChildCall(
+            slot=slot,
+            flow=definition,
+            payload=text,
+            payload_sha256=sha256_hex(text),
+            tags=dict(tags or {}),
+        )
+        return await self._steps.child(call)
+
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        """Hold a lock of the cluster; see `RunContext.lock`."""
+        return self._steps.lock(key)
+
+    async def once(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what `make` returned the first time; see `RunContext.once`."""
+        return await self._steps.once(current_scope(self._root).value_slot(), make)
+
+    def resource(self, kind: type[T]) -> T:
+        """Return what is provided under `kind`; see `RunContext.resource`."""
+        return self._steps.resources.get(kind)
 
     def emit(self, event: str, **data: Any) -> None:
         """Append a progress event to the run, once, however often the run is replayed."""
@@ -114,11 +167,31 @@ class FlowContext:
         """Return a UUID made of the run's id and the place in the flow (RFC 9562, version 5)."""
         return uuid5(UUID(self._facts.run_id), current_scope(self._root).value_slot())
 
-    async def _run_limited(self, step: StepCall, slots: asyncio.Semaphore | None) -> Envelope:
-        if slots is None:
-            return await self._steps.run(step)
-        async with slots:
-            return await self._steps.run(step)
+    async def _mapped(
+        self,
+        agent: str,
+        requests: Iterable[StepInput],
+        limit: int,
+        keep: int | None,
+        key: str | None,
+        on_error: OnError,
+    ) -> AsyncIterator[Envelope]:
+        group = current_scope(self._root).slot(key)
+        calls = (
+            _step(f"{group}/{number}", agent, request, None)
+            for number, request in enumerate(requests)
+        )
+        mapping = StepMapping(self._steps, calls, limit=limit, keep=keep, on_error=on_error)
+        total = len(requests) if isinstance(requests, Sized) else None
+        progress = Progress(self._steps, group, agent, total)
+        try:
+            async with aclosing(mapping.results()) as results:
+                async for envelope in results:
+                    progress.step()
+                    yield envelope
+        except BaseException:
+            self._steps.abandon(f"{group}/")
+            raise
 
     async def _together(self, group: str, branches: Sequence[Any]) -> list[Any]:
         try:
@@ -143,3 +216,9 @@ def _step(slot: str, agent: str, request: StepInput, inline: bool | None) -> Ste
         request_sha256=sha256_hex(text),
         inline=definition.inline if inline is None else inline,
     )
+
+
+def _seconds(value: float) -> float:
+    if not math.isfinite(value) or value < 0:
+        raise InvalidInput(f"A wait takes a number of seconds, 0 or more, not {value!r}.")
+    return float(value)

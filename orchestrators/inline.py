@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -11,8 +16,9 @@ from pydantic import BaseModel
 
 from agents.context import StepContext
 from agents.execution import Sleep, execute
+from envelope.canonical import canonical_json
 from envelope.envelope import MAX_BYTES, Envelope
-from envelope.errors import InvalidEnvelope, InvalidInput, NotRegistered
+from envelope.errors import InvalidEnvelope, InvalidInput, NotRegistered, WaitTimedOut
 from envelope.failure import Failure, StepFailed
 from envelope.ids import new_id
 from envelope.resources import Resources
@@ -20,7 +26,7 @@ from envelope.signature import from_canonical, to_canonical
 from orchestrators.context import FlowContext, RunFacts
 from orchestrators.definition import FlowDefinition
 from orchestrators.registry import FLOWS
-from orchestrators.steps import StepCall
+from orchestrators.steps import ChildCall, StepCall
 
 Flow = str | Callable[[Any, Any], Awaitable[Envelope]]
 OnEvent = Callable[[str, Mapping[str, Any]], None]
@@ -38,6 +44,7 @@ async def run_inline(
     allow_delivery: bool = False,
     on_event: OnEvent | None = None,
     sleep: Sleep = asyncio.sleep,
+    signals: Mapping[str, Sequence[Any]] | None = None,
 ) -> Envelope:
     """Run `flow` to its end and return its envelope.
 
@@ -51,7 +58,9 @@ async def run_inline(
         tags: The run's tags.
         allow_delivery: Whether effects on the outside world are allowed.
         on_event: Told each event's name and data.
-        sleep: Waits between attempts; a test passes one that does not wait.
+        sleep: Waits between attempts and in `ctx.sleep`; a test passes one that does not wait.
+        signals: By name, the data that `ctx.wait_for` gets, one after the other. Where there is
+            none left, the wait times out at once.
 
     Raises:
         StepFailed: A step failed for good and the flow did not catch it.
@@ -70,8 +79,12 @@ async def run_inline(
         allow_delivery=allow_delivery,
     )
     log = structlog.get_logger("muster").bind(run=facts.run_id, flow=facts.flow)
-    steps = InProcessSteps(facts, resources or Resources(), log, on_event, sleep)
-    made = await definition.function(FlowContext(facts, steps, log), payload)
+    steps = InProcessSteps(facts, resources or Resources(), log, on_event, sleep, signals or {})
+    return await _made(definition, FlowContext(facts, steps, log), payload)
+
+
+async def _made(definition: FlowDefinition, ctx: FlowContext, payload: object) -> Envelope:
+    made = await definition.function(ctx, payload)
     if not isinstance(made, Envelope):
         raise InvalidEnvelope(
             f"Flow {definition.name!r} returned {type(made).__name__}, not an Envelope."
@@ -91,24 +104,59 @@ class InProcessSteps:
         log: Any,
         on_event: OnEvent | None,
         sleep: Sleep,
+        signals: Mapping[str, Sequence[Any]],
     ) -> None:
         self._facts = facts
-        self._resources = resources
+        self.resources = resources
         self._log = log
         self._on_event = on_event
         self._sleep = sleep
         self._used: set[str] = set()
         self._free: dict[str, asyncio.Semaphore] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._signals = {name: deque(data) for name, data in signals.items()}
 
     async def run(self, call: StepCall) -> Envelope:
         """Execute the step under its agent's concurrency."""
-        if call.slot in self._used:
-            raise InvalidInput(f"Two steps of this run have the key {call.slot!r}.")
-        self._used.add(call.slot)
+        self._use(call.slot)
         name = call.agent.name
         free = self._free.setdefault(name, asyncio.Semaphore(call.agent.concurrency))
         async with free:
             return await self._execute(call)
+
+    async def sleep(self, slot: str, seconds: float) -> None:  # noqa: ARG002 - port
+        """Wait, by the caller's own sleep."""
+        await self._sleep(seconds)
+
+    async def receive(self, slot: str, signal: str, timeout: float | None) -> Any:  # noqa: ARG002, ASYNC109 - port
+        """Return what the caller gave for this signal."""
+        waiting = self._signals.get(signal)
+        if not waiting:
+            raise WaitTimedOut(f"No signal {signal!r} was given to run_inline(signals=…).")
+        return waiting.popleft()
+
+    async def child(self, call: ChildCall) -> Envelope:
+        """Run the child here, under the same listener and locks."""
+        self._use(call.slot)
+        facts = replace(self._facts, run_id=new_id(), flow=call.flow.name, tags=call.tags)
+        log = self._log.bind(run=facts.run_id, flow=facts.flow)
+        steps = copy(self)
+        steps._facts, steps._used = facts, set()  # noqa: SLF001 - a runner of our own
+        payload = from_canonical(call.payload, call.flow.model)
+        try:
+            return await _made(call.flow, FlowContext(facts, steps, log), payload)
+        except Exception as error:
+            raise StepFailed(Failure.of(error, step=call.slot)) from error
+
+    @asynccontextmanager
+    async def lock(self, key: str) -> AsyncIterator[None]:
+        """Hold a lock of this run and its children."""
+        async with self._locks[key]:
+            yield
+
+    async def once(self, slot: str, make: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ARG002 - port
+        """Make the value; it is JSON here too."""
+        return json.loads(canonical_json(await make()))
 
     def value(self, slot: str, kind: str, make: Callable[[], str]) -> str:  # noqa: ARG002 - port
         """Make the value."""
@@ -121,6 +169,11 @@ class InProcessSteps:
 
     def abandon(self, prefix: str) -> None:
         """Nothing is recorded, so nothing is missed."""
+
+    def _use(self, slot: str) -> None:
+        if slot in self._used:
+            raise InvalidInput(f"Two steps of this run have the key {slot!r}.")
+        self._used.add(slot)
 
     async def _execute(self, call: StepCall) -> Envelope:
         try:
@@ -151,7 +204,7 @@ class InProcessSteps:
             allow_delivery=facts.allow_delivery,
             trace_id=facts.trace_id,
             log=self._log.bind(step=call.slot, agent=call.agent.name, attempt=attempt),
-            resources=self._resources,
+            resources=self.resources,
             emitter=lambda event, data: self.emit("", event, data),
         )
 

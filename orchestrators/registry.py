@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from envelope.registry import Registry, check_name
 from envelope.signature import SHAPE, input_model
 from orchestrators.definition import FlowDefinition, OnConflict
+from orchestrators.singleton import check_template
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,12 +29,18 @@ def orchestrator(
         name: Letters, digits, `_` and `-`.
         version: From 1. Raise it when the order of steps changes; keep the old one registered
             until its runs have ended.
-        singleton: Template of the lock that a run holds, such as `run:{user}:{thread}`.
-        on_conflict: What a run does when another holds that lock.
+        singleton: Template of a key of which one run at a time is active, such as
+            `run:{user}:{thread}`. Fields are tenant, user, thread, flow, key, and those of the
+            payload, as in `{payload.company}`. A template with {thread} leaves runs in no thread
+            alone.
+        on_conflict: What becomes of a run while another has its key: it waits in the queue
+            (`queue`), is refused (`reject`), is that other one (`join`), or takes its place and
+            cancels it (`replace`).
 
     Raises:
         TypeError: The function is not `async def` or has not the shape
             `(ctx, request: SomeModel) -> Envelope`.
+        InvalidInput: The template of the singleton key is wrong.
         AlreadyRegistered: The name and version are taken.
     """
     check_name(name, "flow")
@@ -41,16 +48,16 @@ def orchestrator(
     def register(function: F) -> F:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"flow {name!r}: the orchestrator must be `async def` {SHAPE}")
-        FLOWS.add(
-            FlowDefinition(
-                name=name,
-                version=version,
-                function=function,
-                model=input_model(function, "flow"),
-                singleton=singleton,
-                on_conflict=on_conflict,
-            )
+        definition = FlowDefinition(
+            name=name,
+            version=version,
+            function=function,
+            model=input_model(function, "flow"),
+            singleton=singleton,
+            on_conflict=on_conflict,
         )
+        check_template(definition)
+        FLOWS.add(definition)
         return function
 
     return register

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agents.definition import AgentDefinition
 from envelope.envelope import Envelope
+from envelope.resources import Resources
+from orchestrators.definition import FlowDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,17 @@ class StepCall:
     inline: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildCall:
+    """A child run that a flow asks for; `payload` is validated, canonical JSON."""
+
+    slot: str
+    flow: FlowDefinition
+    payload: str
+    payload_sha256: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class StepRunner(Protocol):
     """Executes or replays what a flow asks for."""
 
@@ -38,6 +52,25 @@ class StepRunner(Protocol):
 
     async def run(self, call: StepCall) -> Envelope:
         """Return the step's envelope, recorded or fresh; errors as `RunContext.call`."""
+
+    async def sleep(self, slot: str, seconds: float) -> None:
+        """Wait so long after the first time that this slot was met."""
+
+    async def receive(self, slot: str, signal: str, timeout: float | None) -> Any:  # noqa: ASYNC109 - durable
+        """Return the data of the next signal; errors as `RunContext.wait_for`."""
+
+    async def child(self, call: ChildCall) -> Envelope:
+        """Return a child run's envelope; errors as `RunContext.child`."""
+
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        """Hold a lock of the cluster."""
+
+    async def once(self, slot: str, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the value recorded under `slot`, or make, record and return it."""
+
+    @property
+    def resources(self) -> Resources:
+        """What the process provides."""
 
     def value(self, slot: str, kind: str, make: Callable[[], str]) -> str:
         """Return the value recorded under `slot`, or make, record and return it."""

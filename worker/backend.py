@@ -1,4 +1,4 @@
-"""What a process needs to reach runs: journal, queue, wake-ups. Client and worker both open one."""
+"""What a process needs to reach runs: journal, queue, wake-ups, and what workers share in Redis."""
 
 from __future__ import annotations
 
@@ -8,10 +8,23 @@ from typing import Any, Self
 
 import structlog
 
+from envelope.ports.budgets import Budgets
 from envelope.ports.journal import Journal
+from envelope.ports.locks import Locks
+from envelope.ports.permits import Permits
 from envelope.ports.queue import Queue
+from envelope.ports.rates import RateLimits
 from envelope.ports.wakeup import Wakeups
+from worker.alive import Alive, new_worker_id
 from worker.app import MusterCelery, configure
+from worker.coordination.budgets.in_process import InProcessBudgets
+from worker.coordination.budgets.redis_budgets import RedisBudgets
+from worker.coordination.locks.in_process import InProcessLocks
+from worker.coordination.locks.redis_locks import RedisLocks
+from worker.coordination.permits.in_process import InProcessPermits
+from worker.coordination.permits.redis_permits import RedisPermits
+from worker.coordination.rates.in_process import InProcessRates
+from worker.coordination.rates.redis_rates import RedisRates
 from worker.embedded import RedisServer, ensure_redis
 from worker.journal.memory import MemoryJournal
 from worker.journal.open import journal_for
@@ -23,26 +36,35 @@ from worker.wakeups.redis_wakeups import RedisWakeups
 
 @dataclass(slots=True)
 class Backend:
-    """Journal, queue and wake-ups of one process, on one event loop.
+    """The surroundings of one process, client or worker, on one event loop.
 
     Attributes:
         queue: None in process: there runs are executed by whoever accepts them.
+        worker_id: This process as others see it.
     """
 
     settings: Settings
     journal: Journal
     queue: Queue | None
     wakeups: Wakeups
+    permits: Permits
+    rates: RateLimits
+    locks: Locks
+    budgets: Budgets
+    worker_id: str
     redis: RedisServer | None = None
     log: Any = field(default_factory=lambda: structlog.get_logger("muster"))
 
     @classmethod
-    async def open(cls, settings: Settings, app: MusterCelery | None = None) -> Self:
+    async def open(
+        cls, settings: Settings, app: MusterCelery | None = None, *, worker_id: str | None = None
+    ) -> Self:
         """Connect as the settings say; where no URL is set, the embedded parts start.
 
         Args:
             settings: The settings.
             app: The Celery app to publish with; one is made where none is given.
+            worker_id: The name that others know this process by; made up where None.
 
         Raises:
             JournalUnavailable: The database is away. Redis being away is no error here.
@@ -54,19 +76,49 @@ class Backend:
         if app is None:
             app = MusterCelery("muster-client", set_as_current=False)
             configure(app, redis.url)
-        wakeups = RedisWakeups(redis.url, log)
-        return cls(settings, journal, CeleryQueue(app), wakeups, redis, log)
+        worker_id = worker_id or new_worker_id()
+        alive = Alive(journal, worker_id)
+        return cls(
+            settings=settings,
+            journal=journal,
+            queue=CeleryQueue(app),
+            wakeups=RedisWakeups(redis.url, log),
+            permits=RedisPermits(
+                redis.url,
+                worker_id,
+                living=alive.workers,
+                log=log,
+                grace_seconds=settings.lease_seconds,
+            ),
+            rates=RedisRates(redis.url, log),
+            locks=RedisLocks(redis.url, worker_id, log=log, alone=alive.nobody_else),
+            budgets=RedisBudgets(redis.url, journal.spent, log),
+            worker_id=worker_id,
+            redis=redis,
+            log=log,
+        )
 
     @classmethod
     async def in_process(cls, settings: Settings | None = None) -> Self:
         """Keep everything in this process: no queue, no file, no server."""
         journal = MemoryJournal()
         await journal.open()
-        return cls(settings or Settings.load(), journal, None, InProcessWakeups())
+        return cls(
+            settings=settings or Settings.load(),
+            journal=journal,
+            queue=None,
+            wakeups=InProcessWakeups(),
+            permits=InProcessPermits(),
+            rates=InProcessRates(),
+            locks=InProcessLocks(),
+            budgets=InProcessBudgets(journal.spent),
+            worker_id=new_worker_id(),
+        )
 
     async def close(self) -> None:
         """Let go of everything; what was submitted is written first."""
-        await self.wakeups.close()
+        for shared in (self.permits, self.rates, self.locks, self.budgets, self.wakeups):
+            await shared.close()
         await self.journal.close()
         if self.queue is not None:
             await self.queue.close()

@@ -12,7 +12,7 @@ from envelope.errors import JournalUnavailable
 from worker.backend import Backend
 from worker.engine.admission import Admission
 from worker.engine.cell import Cell, SubprocessCell
-from worker.engine.parts import EngineParts, new_worker_id
+from worker.engine.parts import EngineParts
 from worker.engine.service import EngineService
 from worker.quarantine.journal_sink import JournalSink
 from worker.resources import resources_of
@@ -93,7 +93,11 @@ class WorkerProcess:
                 log=self._log,
                 cell=self._cell,
                 steps_here=self._steps_here(),
-                worker_id=self._worker_id or new_worker_id(),
+                worker_id=backend.worker_id,
+                permits=backend.permits,
+                rates=backend.rates,
+                locks=backend.locks,
+                budgets=backend.budgets,
             )
         )
         await service.start()
@@ -103,7 +107,7 @@ class WorkerProcess:
     async def _connected(self) -> Backend:
         while True:
             try:
-                return await Backend.open(self._settings, self._app)
+                return await Backend.open(self._settings, self._app, worker_id=self._worker_id)
             except JournalUnavailable as error:
                 self._log.error("worker.waits_for_journal", error=str(error))
             await asyncio.sleep(_AGAIN_SECONDS)

@@ -211,6 +211,21 @@ class Settings(BaseSettings):
         description="Absolute limit of one model call, however slowly the answer trickles in.",
         json_schema_extra={"allowed": "seconds, more than 0"},
     )
+    llm_requests_per_minute: PositiveInt | None = Field(
+        default=None,
+        description="Requests that all workers together may send to the model server.",
+        json_schema_extra={"allowed": "a whole number, at least 1", "shown": "no limit"},
+    )
+    llm_tokens_per_minute: PositiveInt | None = Field(
+        default=None,
+        description="Tokens, sent and received, that all workers together may use.",
+        json_schema_extra={"allowed": "a whole number, at least 1", "shown": "no limit"},
+    )
+    llm_account: Annotated[str, Field(min_length=1)] = Field(
+        default="default",
+        description="Account that the two limits belong to. Who names another has limits apart.",
+        json_schema_extra={"allowed": "any name"},
+    )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
     ] = Field(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -32,6 +33,7 @@ class Answer:
         input_tokens: Tokens sent.
         cached_tokens: Those of them that the provider had cached.
         output_tokens: Tokens received, thinking included.
+        headers: What came with it, names in lower case.
     """
 
     text: str
@@ -41,6 +43,7 @@ class Answer:
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_reply(reply: type[BaseModel], body: bytes) -> Any:

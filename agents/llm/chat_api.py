@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openai import AsyncOpenAI
@@ -62,10 +62,10 @@ async def ask_chat(
         response_format=form,
         max_completion_tokens=max_output_tokens,
     )
-    return _answer(read_reply(_Reply, raw.http_response.content))
+    return _answer(read_reply(_Reply, raw.http_response.content), raw.http_response.headers)
 
 
-def _answer(reply: _Reply) -> Answer:
+def _answer(reply: _Reply, headers: Mapping[str, str]) -> Answer:
     choice, used = reply.choices[0], reply.usage or _Used()
     cached = used.prompt_tokens_details and used.prompt_tokens_details.cached_tokens
     return Answer(
@@ -76,4 +76,5 @@ def _answer(reply: _Reply) -> Answer:
         input_tokens=used.prompt_tokens,
         cached_tokens=cached or 0,
         output_tokens=used.completion_tokens,
+        headers=headers,
     )

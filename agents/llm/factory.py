@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib
 
+from agents.llm.account import AccountLimits
 from agents.llm.offline_model import OfflineModel
 from agents.llm.port import LanguageModel
 
 
 def language_model(
-    api_key: str | None, base_url: str | None, model: str, timeout_seconds: float
+    api_key: str | None,
+    base_url: str | None,
+    model: str,
+    timeout_seconds: float,
+    limits: AccountLimits | None = None,
 ) -> LanguageModel:
     """Return the OpenAI SDK's model where there is a key or a base URL, else the offline one.
 
@@ -18,6 +23,7 @@ def language_model(
         base_url: A compatible server; None for OpenAI.
         model: Name of the model.
         timeout_seconds: Absolute limit of one call.
+        limits: The account's limits; None for none. The offline model needs none.
 
     Raises:
         ModelAccessDenied: The key cannot stand in an HTTP header.
@@ -27,6 +33,10 @@ def language_model(
     # The SDK takes most of a second to import; a process without a model does not wait for it.
     sdk = importlib.import_module("agents.llm.openai_model")
     made: LanguageModel = sdk.OpenAIModel(
-        model, api_key=api_key or None, base_url=base_url or None, timeout_seconds=timeout_seconds
+        model,
+        api_key=api_key or None,
+        base_url=base_url or None,
+        timeout_seconds=timeout_seconds,
+        limits=limits,
     )
     return made

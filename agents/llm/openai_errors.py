@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx2
@@ -20,6 +17,7 @@ from agents.llm.errors import (
     ModelRejected,
     ModelTimeout,
 )
+from agents.llm.rate_headers import retry_after
 from envelope.errors import MusterError
 
 SDK_ERRORS: Final = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, AnswerTooLong)
@@ -71,32 +69,10 @@ def _of_status(error: openai.APIStatusError, model: str, key: str) -> MusterErro
     return ModelRejected(f"The model server refuses the request (HTTP {status}).{said}")
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the server asks us to wait; None where it says nothing sensible."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1_000
-    text = headers.get("retry-after")
-    seconds = _number(text)
-    return seconds if seconds is not None else _until(text)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None
-
-
-def _until(text: str | None) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text or "")
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+def asks_for_patience(error: openai.APIStatusError) -> bool:
+    """Whether the server is overloaded or limits us, so that others should leave it alone too."""
+    limited = error.status_code == openai.RateLimitError.status_code
+    return (limited or error.status_code >= _FIRST_SERVER_ERROR) and error.code not in _NO_CREDIT
 
 
 def _said(error: openai.APIStatusError, key: str) -> str:

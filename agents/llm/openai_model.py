@@ -8,11 +8,14 @@ from typing import Final, Literal, TypeVar
 import openai
 from pydantic import BaseModel
 
+from agents.llm.account import Account, AccountCall, AccountLimits
 from agents.llm.answer import Answer, Message
+from agents.llm.charging import amount_of, charged
 from agents.llm.chat_api import ask_chat
 from agents.llm.clients import LoopClients, new_client
 from agents.llm.errors import InvalidOutput, ModelAccessDenied, ModelRefused, ModelTimeout
-from agents.llm.openai_errors import SDK_ERRORS, muster_error
+from agents.llm.estimates import Estimates
+from agents.llm.openai_errors import SDK_ERRORS, asks_for_patience, muster_error
 from agents.llm.output_schema import Misfit, OutputSchema, read_output
 from agents.llm.port import Check, Generated, Prompt
 from agents.llm.prices import usage_of
@@ -36,13 +39,15 @@ class OpenAIModel:
     """A `LanguageModel` over the OpenAI SDK.
 
     The SDK's own retries are off: the step's policy is the one retry layer. The time limit is
-    absolute, for servers that send a byte now and then as well.
+    absolute, for servers that send a byte now and then as well; waiting for the account's limits
+    is no part of it. Each call is charged to the budget of the running step's run.
 
     Args:
         model: Name of the model.
         api_key: The key; a compatible server may need none.
         base_url: A compatible server; None for OpenAI.
         timeout_seconds: Limit of one call.
+        limits: The account's limits, shared with everybody who names the account; None for none.
         api: `auto` asks over Responses and turns to Chat Completions for good when the server has
             no such route.
         repairs: How often the model is told what is wrong with its output.
@@ -59,6 +64,7 @@ class OpenAIModel:
         api_key: str | None = None,
         base_url: str | None = None,
         timeout_seconds: float = 60.0,
+        limits: AccountLimits | None = None,
         api: Api = "auto",
         repairs: int = 2,
         max_answer_bytes: int = 8 * 1024 * 1024,
@@ -67,6 +73,8 @@ class OpenAIModel:
         self._key = _checked(api_key or "no-key-needed")
         self._base_url = base_url
         self._timeout_seconds = timeout_seconds
+        self._account = Account(limits)
+        self._estimates = Estimates()
         self._api = api
         self._repairs = repairs
         self._clients = LoopClients(
@@ -94,8 +102,8 @@ class OpenAIModel:
         messages = [Message("user", prompt.data_text())]
         usage, misfit = Usage(), Misfit("nothing was asked")
         for _ in range(1 + self._repairs):
-            answer = await self._ask(prompt, messages, schema)
-            usage += self._note(answer)
+            answer, used = await self._ask(prompt, messages, schema)
+            usage += used
             made = _read(answer, output, check)
             if not isinstance(made, Misfit):
                 return Generated(made, answer.model or self._model, usage, prompt.sha256(output))
@@ -114,7 +122,27 @@ class OpenAIModel:
         """Close the connections of every event loop that runs."""
         self._clients.close()
 
-    async def _ask(self, prompt: Prompt, messages: list[Message], schema: OutputSchema) -> Answer:
+    async def _ask(
+        self, prompt: Prompt, messages: list[Message], schema: OutputSchema
+    ) -> tuple[Answer, Usage]:
+        """Ask once, within the account's limits and the run's budget."""
+        texts = (prompt.instructions, _DATA_RULE, schema.in_words(), *(m.text for m in messages))
+        expected = self._estimates.of(schema.name, texts, prompt.max_output_tokens)
+        async with (
+            self._account.call(expected.tokens) as call,
+            charged(expected, self._model, self._base_url, self._timeout_seconds) as charge,
+        ):
+            call.begin()
+            answer = await self._answer(call, prompt, messages, schema)
+            usage = self._note(answer)
+            self._estimates.learn(schema.name, usage.output_tokens)
+            call.answered(usage.input_tokens + usage.output_tokens, answer.headers)
+            charge.used(amount_of(usage))
+            return answer, usage
+
+    async def _answer(
+        self, call: AccountCall, prompt: Prompt, messages: list[Message], schema: OutputSchema
+    ) -> Answer:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._ask_either(prompt, messages, schema)
@@ -124,6 +152,7 @@ class OpenAIModel:
                 "Raise MUSTER_LLM_TIMEOUT_SECONDS if it needs longer."
             ) from None
         except SDK_ERRORS as error:
+            _tell(call, error)
             raise muster_error(error, model=self._model, key=self._key) from None
 
     async def _ask_either(
@@ -171,6 +200,16 @@ class OpenAIModel:
         if running is not None:
             running.add_usage(usage)
         return usage
+
+
+def _tell(call: AccountCall, error: Exception) -> None:
+    """What was used is known only where the server itself refused."""
+    if not isinstance(error, openai.APIStatusError):
+        return
+    if asks_for_patience(error):
+        call.limited(error.status_code, error.response.headers)
+    else:
+        call.refused()
 
 
 def _read(answer: Answer, output: type[M], check: Check | None) -> M | Misfit:

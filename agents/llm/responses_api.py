@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from openai import AsyncOpenAI
@@ -80,10 +80,10 @@ async def ask_responses(
         max_output_tokens=max_output_tokens,
         store=False,
     )
-    return _answer(read_reply(_Reply, raw.http_response.content))
+    return _answer(read_reply(_Reply, raw.http_response.content), raw.http_response.headers)
 
 
-def _answer(reply: _Reply) -> Answer:
+def _answer(reply: _Reply, headers: Mapping[str, str]) -> Answer:
     if reply.status == "failed" or (reply.error and reply.error.code):
         code = reply.error.code if reply.error else None
         raise ModelBusy(f"The provider accepted the request and then failed ({code or 'no code'}).")
@@ -98,4 +98,5 @@ def _answer(reply: _Reply) -> Answer:
         input_tokens=used.input_tokens,
         cached_tokens=cached or 0,
         output_tokens=used.output_tokens,
+        headers=headers,
     )

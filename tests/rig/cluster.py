@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +91,10 @@ class Cluster:
             heartbeat_seconds=self.heartbeat_seconds,
         )
 
-    def start(self, *options: str, wait: bool = True) -> WorkerHandle:
-        """Start a worker; return when it consumes."""
+    def start(
+        self, *options: str, wait: bool = True, environment: Mapping[str, str] | None = None
+    ) -> WorkerHandle:
+        """Start a worker; return when it consumes. `environment` adds to that of the cluster."""
         self.started += 1
         name = f"w{self.started}"
         log = self.folder / f"{name}.log"
@@ -101,7 +103,7 @@ class Cluster:
             process = subprocess.Popen(
                 [*command, *options],
                 cwd=ROOT,
-                env=self.environment,
+                env={**self.environment, **(environment or {})},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

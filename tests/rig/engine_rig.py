@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
+from worker.coordination.locks.in_process import InProcessLocks
+from worker.coordination.permits.in_process import InProcessPermits
 
 from envelope.canonical import canonical_json, sha256_hex
 from envelope.ids import new_id
@@ -61,6 +63,8 @@ class Rig:
         self.time = time
         self.wakeups = InProcessWakeups()
         self.queue = LossyQueue(self._handle)
+        self.permits = InProcessPermits()
+        self.locks = InProcessLocks()
         self.workers: dict[str, EngineService] = {}
         self.consumer = "a"
         self.settings = Settings(lease_seconds=10, heartbeat_seconds=2, reissue_seconds=3)
@@ -76,6 +80,9 @@ class Rig:
                 resources=Resources(),
                 log=structlog.get_logger("muster.test"),
                 worker_id=name,
+                suspend_after_seconds=0.02,
+                permits=self.permits,
+                locks=self.locks,
             )
             self.workers[name] = EngineService(parts)
         return self.workers[name]
@@ -118,10 +125,11 @@ class Rig:
 
     async def lose(self, worker: str) -> None:
         """Let a worker's lease lapse, and have the living ones find it."""
-        self.time.advance(self.settings.lease_seconds + 1)
-        for name, service in self.workers.items():
-            if name != worker:
-                await service.lease.take()
+        for _ in range(3):
+            self.time.advance(self.settings.lease_seconds / 2)
+            for name, service in self.workers.items():
+                if name != worker:
+                    await service.lease.take()
 
     async def until(self, holds: Callable[[], Awaitable[bool]], what: str) -> None:
         """Wait for a condition."""

@@ -64,6 +64,18 @@ async def far_tick(ctx: Any, request: Tick) -> Envelope:
     return await tick(ctx, request)
 
 
+@agent("narrow", inline=True, concurrency=3)
+async def narrow(ctx: Any, request: Tick) -> Envelope:
+    """At most three of these run in the whole cluster."""
+    return await tick(ctx, request)
+
+
+@agent("far-narrow", concurrency=3)
+async def far_narrow(ctx: Any, request: Tick) -> Envelope:
+    """The same on the agent's queue."""
+    return await tick(ctx, request)
+
+
 @agent("poison", inline=True)
 async def poison(ctx: Any, request: Poison) -> Envelope:
     """Take the whole process along."""
@@ -101,3 +113,38 @@ async def fan(ctx: Any, request: Ticks) -> Envelope:
 async def poisoned(ctx: Any, request: Poison) -> Envelope:
     """Kill the worker."""
     return await ctx.call("far-poison" if request.queued else "poison", request)
+
+
+@orchestrator("squeezed")
+async def squeezed(ctx: Any, request: Ticks) -> Envelope:
+    """Many steps through a narrow agent."""
+    wanted = [Tick(number=number, seconds=request.seconds) for number in range(request.steps)]
+    made = await ctx.map("far-narrow" if request.queued else "narrow", wanted)
+    return Envelope.from_records([{"steps": len(made)}], source="squeezed")
+
+
+@orchestrator("patient")
+async def patient(ctx: Any, request: Ticks) -> Envelope:
+    """Sleep, wait for a word, then run a child."""
+    await ctx.call("tick", Tick(number=0, seconds=0))
+    await ctx.sleep(request.seconds)
+    word = await ctx.wait_for("go on", timeout=120)
+    child = await ctx.child("ticks", {"name": word, "steps": 2, "seconds": 0.1}, key="child")
+    return Envelope.from_records([{"word": word}, *child.records], source="patient")
+
+
+@orchestrator("alone", singleton="alone:{user}")
+async def alone(ctx: Any, request: Ticks) -> Envelope:
+    """One run at a time for a user."""
+    return await ticks(ctx, request)
+
+
+@orchestrator("undone")
+async def undone(ctx: Any, request: Ticks) -> Envelope:
+    """Long steps, undone when the run is cancelled."""
+    try:
+        await ticks(ctx, request)
+    except asyncio.CancelledError:
+        await ctx.call("tick", Tick(number=100, seconds=0.5), key="undo")
+        raise
+    return Envelope.from_records([{"done": True}], source="undone")

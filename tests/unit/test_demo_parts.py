@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,11 +27,8 @@ from envelope.ports.journal_rows import RunState
 from orchestrators.registry import FLOWS
 from tests.rig.flows import Words
 from worker.backend import Backend
-from worker.journal.memory import MemoryJournal
 from worker.loading import load_modules
 from worker.queue.in_process import InProcessQueue
-from worker.settings import Settings
-from worker.wakeups.in_process import InProcessWakeups
 
 
 @agent("demo-parts", inline=True)
@@ -49,7 +47,7 @@ async def client() -> AsyncIterator[AsyncMuster]:
     async def ignore(_: object) -> None:
         pass
 
-    backend = Backend(Settings.load(), MemoryJournal(), InProcessQueue(ignore), InProcessWakeups())
+    backend = replace(await Backend.in_process(), queue=InProcessQueue(ignore))
     async with AsyncMuster(manager=AsyncCampaignManager(backend)) as muster:
         yield muster
 

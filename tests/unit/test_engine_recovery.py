@@ -65,7 +65,7 @@ def test_a_replay_gives_recorded_values_and_branches_back() -> None:
         async with rigged() as rig:
             GATES["right"].set()
             run_id, _ = await _stuck(rig, "wide", "end")
-            values = [s for s in await rig.journal.steps(run_id) if s.kind == "value"]
+            values = [s for s in await rig.journal.steps(run_id) if s.kind == "now"]
             await rig.lose("a")
             await rig.journal.rescue(3)
             GATES["end"].set()

@@ -10,7 +10,7 @@ from envelope.envelope import Envelope, Status
 from envelope.errors import Cancelled, InvalidEnvelope, LostTooOften
 from envelope.events import EventType
 from envelope.failure import Failure, trace_text
-from envelope.ports.journal_rows import NewEvent, RunEnd, RunState
+from envelope.ports.journal_rows import NewEvent, RunEnd, RunState, Waits
 from worker.engine.execution import RunExecution, Stop
 
 _EVENTS = {
@@ -33,6 +33,17 @@ def released() -> Ending:
     return Ending(RunEnd(state=RunState.QUEUED), NewEvent(type=EventType.RUN_RELEASED))
 
 
+def suspended(waits: Waits) -> Ending:
+    """Drop the run until the first of what it waits for has come."""
+    data = {
+        "until": waits.until,
+        "signals": sorted(waits.signals),
+        "children": list(waits.children),
+    }
+    event = NewEvent(type=EventType.RUN_WAITING, data=json.dumps(data))
+    return Ending(RunEnd(state=RunState.WAITING, waits=waits), event)
+
+
 def ending_of(execution: RunExecution, task: asyncio.Task[Envelope], max_bytes: int) -> Ending:
     """Decide how the run ended."""
     match execution.stop_reason:
@@ -40,8 +51,10 @@ def ending_of(execution: RunExecution, task: asyncio.Task[Envelope], max_bytes: 
             return Ending(None)
         case Stop.RELEASED:
             return _of_task(execution, task, max_bytes) if _finished(task) else released()
+        case Stop.SUSPENDED if execution.waits is not None:
+            return suspended(execution.waits)
         case Stop.CANCELLED:
-            return _failed(Cancelled(execution.stop_detail or "cancelled"), RunState.CANCELLED)
+            return _cancelled(execution, task)
         case Stop.BROKEN if execution.error is not None:
             return _failed(execution.error, RunState.FAILED)
         case _:
@@ -50,6 +63,16 @@ def ending_of(execution: RunExecution, task: asyncio.Task[Envelope], max_bytes: 
 
 def _finished(task: asyncio.Task[Envelope]) -> bool:
     return not task.cancelled() and task.exception() is None
+
+
+def _cancelled(execution: RunExecution, task: asyncio.Task[Envelope]) -> Ending:
+    """A compensation that failed is told; it leaves something for a person to mend."""
+    reason = execution.stop_detail or "cancelled"
+    error = None if task.cancelled() else task.exception()
+    if error is None:
+        return _failed(Cancelled(reason), RunState.CANCELLED)
+    told = Cancelled(f"{reason} (and its compensation failed: {error})")
+    return _ended(RunState.CANCELLED, Failure.of(told), trace=trace_text(error))
 
 
 def _of_task(execution: RunExecution, task: asyncio.Task[Envelope], max_bytes: int) -> Ending:
@@ -90,7 +113,18 @@ def _succeeded(envelope: Envelope, text: str) -> Ending:
 
 
 def _failed(error: BaseException, state: RunState) -> Ending:
-    return _ended(state, Failure.of(error), trace=trace_text(error))
+    return _ended(state, Failure.of(error), trace=_whole_trace(error))
+
+
+def _whole_trace(error: BaseException) -> str:
+    """Return the frames of the flow and, where an agent's code raised, of the agent."""
+    failure = getattr(error, "failure", None)
+    inner = failure.details.get("trace") if isinstance(failure, Failure) else None
+    return (
+        f"{inner}\nraised in the agent, and in the flow:\n\n{trace_text(error)}"
+        if inner
+        else (trace_text(error))
+    )
 
 
 def _ended(
@@ -100,6 +134,12 @@ def _ended(
         state = RunState.DEAD  # a step that kills its workers makes a dead letter of the run
     data = {"code": failure.code, "message": failure.message, "step": failure.step}
     return Ending(
-        RunEnd(state=state, envelope=envelope, failure=failure.model_dump_json(), trace=trace),
+        RunEnd(
+            state=state,
+            envelope=envelope,
+            failure=failure.model_dump_json(),
+            trace=trace,
+            fingerprint=failure.fingerprint,
+        ),
         NewEvent(type=_EVENTS[state], data=json.dumps(data)),
     )

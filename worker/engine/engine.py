@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from envelope.envelope import Envelope
 from envelope.errors import Fenced
-from envelope.ports.journal_rows import Claim, Commit, RunState
+from envelope.ports.journal_rows import (
+    TERMINAL_STATES,
+    Claim,
+    Commit,
+    RunState,
+    Signal,
+)
 from envelope.signature import from_canonical
 from orchestrators.context import FlowContext, RunFacts
 from orchestrators.definition import FlowDefinition
@@ -16,11 +24,15 @@ from worker.engine.ending import Ending, ending_of
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History
 from worker.engine.isolation import run_isolated, suspected
+from worker.engine.partial import with_partial
 from worker.engine.parts import EngineParts
 from worker.engine.persist import uninterrupted, until_written
 from worker.engine.queued_step import QueuedSteps
+from worker.engine.run_lock import held_lock
 from worker.engine.steps import DurableSteps
 from worker.engine.waiting import WaitingSteps
+from worker.engine.waits import RunWaits
+from worker.engine.word import Word
 
 
 class Engine:
@@ -35,6 +47,9 @@ class Engine:
         self.waiting = WaitingSteps(parts)
         self.steps = QueuedSteps(parts)
         self._running: dict[str, RunExecution] = {}
+        self._waits: dict[str, RunWaits] = {}
+        self._background: set[asyncio.Task[object]] = set()
+        self._word = Word(parts)
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -60,6 +75,7 @@ class Engine:
             run_id, self.parts.worker_id, from_owner=from_owner, versions=FLOWS.versions()
         )
         if claim is None:
+            await self._word.missing_version(run_id)
             return None
         if suspected(self.parts, claim.run.losses):
             return await run_isolated(self.parts, run_id, claim.run.epoch)
@@ -68,8 +84,27 @@ class Engine:
     def cancel(self, run_id: str, reason: str) -> None:
         """Stop a run of this process; its terminal state is committed when its code has ended."""
         execution = self._running.get(run_id)
-        if execution is not None:
+        if execution is not None and not execution.undoing:
             execution.stop(Stop.CANCELLED, reason)
+            self._in_background(self._word.stop_queued_steps(run_id))
+
+    async def drop_lost(self) -> None:
+        """Drop the runs that others took while this process had lost its lease."""
+        for run_id, execution in list(self._running.items()):
+            run = await self.parts.journal.run(run_id)
+            if run is None or run.epoch != execution.epoch or run.state is not RunState.RUNNING:
+                execution.stop(Stop.FENCED)
+
+    async def look(self) -> None:
+        """Find what came for waiting runs of this process while nobody told."""
+        for waits in list(self._waits.values()):
+            await waits.look()
+
+    async def told(self, run_id: str) -> None:
+        """Take a notice that something came for a run: a signal, or the end of a child."""
+        waits = self._waits.get(run_id)
+        if waits is not None:
+            await waits.look()
 
     async def drain(self) -> None:
         """Give every run back at its next step boundary; return when all have been."""
@@ -79,7 +114,7 @@ class Engine:
         await self._idle.wait()
 
     async def _execute(self, claim: Claim) -> RunState | None:
-        execution = RunExecution(claim)
+        execution = RunExecution(claim, self.parts.hold)
         self._running[claim.run.run_id] = execution
         self._idle.clear()
         if self._draining:  # the drain began while the claim was under way
@@ -102,12 +137,16 @@ class Engine:
     async def _ending(self, execution: RunExecution, claim: Claim) -> Ending:
         definition = FLOWS.get(claim.run.flow, claim.run.version)
         history = History(claim.steps, claim.origins)
-        task = asyncio.create_task(self._run_flow(execution, definition, history))
+        task = asyncio.create_task(self._run_flow(execution, definition, history, claim.signals))
         await execution.watch(task)
         return ending_of(execution, task, self.parts.settings.envelope_max_bytes)
 
     async def _run_flow(
-        self, execution: RunExecution, definition: FlowDefinition, history: History
+        self,
+        execution: RunExecution,
+        definition: FlowDefinition,
+        history: History,
+        signals: Sequence[Signal],
     ) -> Envelope:
         run = execution.run
         facts = RunFacts(
@@ -120,12 +159,48 @@ class Engine:
             allow_delivery=run.allow_delivery,
             trace_id=run.trace_id,
         )
-        steps = DurableSteps(self.parts, self.waiting, execution, history)
         log = self.parts.log.bind(run=run.run_id, flow=run.flow, trace=run.trace_id)
         request = from_canonical(run.payload, definition.model)
-        made = await definition.function(FlowContext(facts, steps, log), request)
-        history.check_complete()
+        with self._waiting_of(execution, history, signals) as waits:
+            steps = DurableSteps(
+                self.parts, self.waiting, execution, history, waits, self.execute_here
+            )
+            async with self._singleton(execution):
+                made = await definition.function(FlowContext(facts, steps, log), request)
+        if not execution.undoing:
+            history.check_complete()
         return made
+
+    @contextmanager
+    def _waiting_of(
+        self, execution: RunExecution, history: History, signals: Sequence[Signal]
+    ) -> Iterator[RunWaits]:
+        waits = RunWaits(self.parts, execution, history, signals)
+        self._waits[execution.run.run_id] = waits
+        try:
+            yield waits
+        finally:
+            waits.close()
+            del self._waits[execution.run.run_id]
+
+    @asynccontextmanager
+    async def _singleton(self, execution: RunExecution) -> AsyncIterator[None]:
+        """The journal lets one run of a key be active; the lock keeps others out, who use it."""
+        key = execution.run.singleton
+        if key is None:
+            yield
+            return
+        async with held_lock(self.parts, execution, key, "singleton"):
+            yield
+
+    def execute_here(self, run_id: str) -> None:
+        """Execute a run in the background: where there is no queue to send it to."""
+        self._in_background(self.execute(run_id))
+
+    def _in_background(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _end(self, execution: RunExecution, ending: Ending) -> RunState | None:
         """Commit the ending; it is announced only after that."""
@@ -134,11 +209,14 @@ class Engine:
             log.warning("run.dropped", run=run_id, reason=str(execution.stop_reason))
             return None
         events = (ending.event,) if ending.event else ()
-        commit = Commit(run_id=run_id, epoch=execution.epoch, events=events, end=ending.end)
+        end = await with_partial(self.parts, execution.run, ending.end)
+        commit = Commit(run_id=run_id, epoch=execution.epoch, events=events, end=end)
         try:
             await uninterrupted(until_written(lambda: self.parts.journal.commit(commit), log))
         except Fenced:
             log.warning("run.fenced", run=run_id, epoch=execution.epoch)
             return None
         self.parts.wakeups.notify(run_id, "events")
+        if execution.run.parent_id is not None and ending.end.state in TERMINAL_STATES:
+            await self._word.tell_parent(execution.run.parent_id)
         return ending.end.state

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import NoReturn
 
 from envelope.envelope import Envelope
-from envelope.ports.journal_rows import Claim
+from envelope.ports.journal_rows import Claim, Waits
 from envelope.usage import Usage
+from worker.engine.hold import Hold
 
 
 class Stop(StrEnum):
@@ -18,6 +20,7 @@ class Stop(StrEnum):
 
     CANCELLED = "cancelled"  # commit the terminal state
     RELEASED = "released"  # give the run back: another worker goes on
+    SUSPENDED = "suspended"  # it waits for what may take long: nobody needs to hold it
     FENCED = "fenced"  # write nothing: another worker has it
     BROKEN = "broken"  # fail the run with the error that the flow must not catch
 
@@ -26,19 +29,45 @@ class RunExecution:
     """One claimed run.
 
     Flow code never sees a fence, a drain or a broken replay as an exception that it could catch:
-    the coroutine is cancelled, and what asked for the step waits until that has happened.
+    the coroutine is cancelled, what asked for the step waits until that has happened, and nothing
+    new begins. Only a cancelled run may still begin steps, which undo what it did.
+
+    Args:
+        claim: The run, as it was claimed.
+        hold: The process's hold on its lease.
     """
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, hold: Hold) -> None:
         self.run = claim.run
         self.epoch = claim.run.epoch
         self.usage = Usage()
         self.stop_reason: Stop | None = None
         self.stop_detail: str | None = None
         self.error: BaseException | None = None
+        self.waits: Waits | None = None
+        self.on_idle: Callable[[], None] | None = None
         self._task: asyncio.Task[Envelope] | None = None
+        self._hold = hold
+        self._to_cancel = claim.run.cancel_reason
+        self._clock_offset = (claim.now or time.time()) - time.monotonic()
         self._busy = 0
+        self._working = 0
         self._draining = False
+
+    @property
+    def now(self) -> float:
+        """The present time by the journal's clock, as it was at the claim and ran on since."""
+        return self._clock_offset + time.monotonic()
+
+    @property
+    def undoing(self) -> bool:
+        """Whether the flow was told of its cancellation: what it does now is compensation."""
+        return self.stop_reason is Stop.CANCELLED
+
+    @property
+    def idle(self) -> bool:
+        """Whether no step, child or write of the run is under way."""
+        return not self._working
 
     async def watch(self, task: asyncio.Task[Envelope]) -> None:
         """Wait for the flow's task to end; a cancellation of the waiter gives the run back."""
@@ -55,6 +84,10 @@ class RunExecution:
         """Cancel the flow's coroutine; the first reason counts."""
         if self.stop_reason is None:
             self.stop_reason, self.stop_detail = reason, detail
+        elif self.undoing and reason in _LEAVES_TO_OTHERS:
+            self.stop_reason = reason  # another worker, or nobody, goes on to compensate
+        elif reason is Stop.CANCELLED:
+            return  # asked for again while it compensates
         if self._task is not None:
             self._task.cancel()
 
@@ -65,6 +98,11 @@ class RunExecution:
         self.stop(reason)
         await _for_ever()
 
+    def suspend(self, waits: Waits) -> None:
+        """Drop the run until the first of what it waits for has come."""
+        self.waits = waits
+        self.stop(Stop.SUSPENDED)
+
     def drain(self) -> None:
         """Give the run back at the next boundary: when no inline step is in flight."""
         self._draining = True
@@ -72,9 +110,33 @@ class RunExecution:
             self.stop(Stop.RELEASED)
 
     async def boundary(self) -> None:
-        """Let a new step begin, unless the run is being given back."""
+        """Let something new begin, unless the run is stopped or is being given back.
+
+        A run that was claimed after somebody cancelled it is told so here, where its recorded
+        past ends. A process whose lease may have lapsed begins nothing until it knows better.
+        """
+        await self._hold.assured()
+        if self.stop_reason is not None and not self.undoing:
+            raise asyncio.CancelledError
         if self._draining:
             await _for_ever()
+        if self._to_cancel is not None and not self.undoing:
+            await self._tell_cancelled(self._to_cancel)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Mark what needs this process: while it lasts, the run is not suspended."""
+        self._working += 1
+        try:
+            yield
+        finally:
+            self._working -= 1
+            if not self._working and self.on_idle is not None:
+                self.on_idle()
+
+    async def _tell_cancelled(self, reason: str) -> None:
+        self.stop(Stop.CANCELLED, reason)
+        await _for_ever()
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -86,6 +148,9 @@ class RunExecution:
             self._busy -= 1
             if self._draining and not self._busy:
                 self.stop(Stop.RELEASED)
+
+
+_LEAVES_TO_OTHERS = frozenset({Stop.FENCED, Stop.RELEASED})
 
 
 async def _for_ever() -> NoReturn:

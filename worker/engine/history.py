@@ -8,6 +8,8 @@ from envelope.errors import InvalidInput, NonDeterminism
 from envelope.ports.journal_rows import SETTLED_STATES, Step
 from orchestrators.steps import StepCall
 
+_EXECUTED = frozenset({"agent", "undo"})
+
 
 class History:
     """The recorded steps and emissions of a run at the moment of its claim.
@@ -18,9 +20,12 @@ class History:
     """
 
     def __init__(self, steps: Sequence[Step], origins: frozenset[str]) -> None:
-        self._recorded = {step.step: step for step in steps if step.kind == "agent"}
-        self._values = {step.step: step for step in steps if step.kind != "agent"}
-        self._unmet = {name for name, step in self._recorded.items() if _settled(step)}
+        self._recorded = {step.step: step for step in steps if step.kind in _EXECUTED}
+        self._values = {step.step: step for step in steps if step.kind not in _EXECUTED}
+        # A cancelled flow comes to its compensations by another way than the rest.
+        self._unmet = {
+            name for name, step in self._recorded.items() if _settled(step) and step.kind == "agent"
+        }
         self._origins = origins
         self._met: set[str] = set()
         self._abandoned: list[str] = []
@@ -82,6 +87,10 @@ class History:
         """Return the value recorded under `slot`."""
         recorded = self._values.get(slot)
         return recorded.result if recorded else None
+
+    def recorded(self, kind: str) -> Sequence[str]:
+        """Return the recorded values of one kind."""
+        return [step.result for step in self._values.values() if step.kind == kind and step.result]
 
     def emitted(self, origin: str) -> bool:
         """Return whether the event of `origin` is in the journal."""

@@ -14,6 +14,7 @@ from envelope.failure import Failure, StepFailed
 from envelope.ports.journal_rows import NewEvent
 from orchestrators.steps import StepCall
 from worker.engine.execution import RunExecution
+from worker.engine.metering import StepMeter
 from worker.engine.parts import EngineParts
 from worker.engine.run_journal import RunJournal
 from worker.engine.step_context import step_context
@@ -36,13 +37,16 @@ class InlineStep:
         journal: RunJournal,
         call: StepCall,
         first_attempt: int,
+        kind: str,
     ) -> None:
         self._parts = parts
         self._execution = execution
         self._journal = journal
         self._call = call
         self._attempt = first_attempt
+        self._kind = kind
         self._noted = False
+        self._meter = StepMeter(parts, execution.run, call.slot)
 
     async def run(self) -> Envelope:
         """Return the step's envelope once it is committed.
@@ -57,7 +61,9 @@ class InlineStep:
         finally:
             timer.cancel()
         before = Writes() if self._noted else started_event(self._call, outcome.attempt)
-        await self._journal.commit(before + settled(self._call, self._parts.worker_id, outcome))
+        after = settled(self._call, self._kind, self._parts.worker_id, outcome)
+        await self._journal.commit(before + after)
+        self._meter.committed()
         if outcome.failure is not None or envelope is None:
             raise StepFailed(outcome.failure or _nothing(), outcome.result)
         return envelope
@@ -71,19 +77,29 @@ class InlineStep:
                 max_bytes=self._parts.settings.envelope_max_bytes,
                 first_attempt=self._attempt,
                 on_retry=self._retried,
+                on_usage=self._meter.add,
+                before_attempt=self._parts.limits.before_attempt(self._call.agent),
             )
         except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is recorded
             failure = self._failure(error)
-            return None, Outcome(self._attempt, time.monotonic() - begun, None, failure)
+            seconds, usage = time.monotonic() - begun, self._meter.usage
+            return None, Outcome(self._attempt, seconds, None, failure, usage)
         failed = done.envelope.error if done.envelope.status is Status.ERROR else None
-        outcome = Outcome(done.attempt, time.monotonic() - begun, done.json, failed)
+        seconds, usage = time.monotonic() - begun, self._meter.usage
+        outcome = Outcome(done.attempt, seconds, done.json, failed, usage)
         return done.envelope, outcome
 
     def _context(self, attempt: int) -> StepContext:
         self._attempt = attempt
         run, call = self._execution.run, self._call
         return step_context(
-            self._parts, run, call.slot, call.agent.name, attempt, emitter=self._emit
+            self._parts,
+            run,
+            call.slot,
+            call.agent.name,
+            attempt,
+            emitter=self._emit,
+            meter=self._meter,
         )
 
     def _emit(self, event: str, data: dict[str, Any]) -> None:
@@ -99,11 +115,15 @@ class InlineStep:
 
     def _note(self) -> None:
         self._noted = True
-        self._journal.submit(started(self._call, self._attempt, self._parts.worker_id))
+        self._journal.submit(started(self._call, self._kind, self._attempt, self._parts.worker_id))
 
     def _failure(self, error: BaseException) -> Failure:
         return Failure.of(
-            error, step=self._call.slot, agent=self._call.agent.name, attempt=self._attempt
+            error,
+            step=self._call.slot,
+            agent=self._call.agent.name,
+            attempt=self._attempt,
+            traced=True,
         )
 
 

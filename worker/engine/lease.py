@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import time
 
 from agents.registry import AGENTS
 from envelope.errors import JournalUnavailable
@@ -24,6 +25,16 @@ class Lease:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._now = asyncio.Event()
+        self._judges_from = 0.0
+
+    @property
+    def may_judge(self) -> bool:
+        """Whether this process may say that others are dead.
+
+        One whose own lease had lapsed may have been cut off together with them, by a database that
+        was away: they get one more lease to come back, or all their work would be done twice.
+        """
+        return time.monotonic() >= self._judges_from
 
     async def take(self) -> None:
         """Announce this process; from now on it may own runs.
@@ -58,9 +69,22 @@ class Lease:
 
     async def _beat(self) -> None:
         parts = self._engine.parts
-        cancels = await parts.journal.beat(self._info(), parts.settings.lease_seconds)
-        for run_id, reason in cancels:
+        begun = time.monotonic()
+        beat = await parts.journal.beat(self._info(), parts.settings.lease_seconds)
+        await self._renewed(begun, beat.lapsed)
+        for run_id, reason in beat.runs:
             self._engine.cancel(run_id, reason)
+        for run_id, step in beat.steps:
+            self._engine.steps.revoke(run_id, step)
+
+    async def _renewed(self, begun: float, lapsed: bool) -> None:
+        """Others may have taken what was ours: drop it before anything new begins."""
+        parts = self._engine.parts
+        if lapsed or parts.hold.over:
+            parts.log.warning("lease.had_lapsed")
+            self._judges_from = time.monotonic() + parts.settings.lease_seconds
+            await self._engine.drop_lost()
+        parts.hold.renewed(begun, lapsed=lapsed)
 
     def _info(self) -> WorkerInfo:
         details = {

@@ -1,18 +1,54 @@
-"""How many steps of an agent run at once in this process."""
+"""The agents' limits: as registered, or as set at run time."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from agents.rates import parse_rate
 
 from agents.definition import AgentDefinition
+from envelope.ports.journal import Journal
+from envelope.ports.journal_rows import AgentLimit
+from envelope.ports.permits import Permits
+from envelope.ports.rates import Rate, RateLimits, RateWant
 
 
-class ProcessLimits:
-    """One semaphore per agent."""
+class AgentLimits:
+    """What holds for each agent now; the journal remembers what was set at run time."""
 
-    def __init__(self) -> None:
-        self._free: dict[str, asyncio.Semaphore] = {}
+    def __init__(self, journal: Journal, permits: Permits, rates: RateLimits) -> None:
+        self._journal = journal
+        self._permits = permits
+        self._rates = rates
+        self._set: Mapping[str, AgentLimit] = {}
 
-    def slot(self, agent: AgentDefinition) -> asyncio.Semaphore:
-        """Return what to hold (`async with`) while a step of `agent` executes."""
-        return self._free.setdefault(agent.name, asyncio.Semaphore(agent.concurrency))
+    async def refresh(self) -> None:
+        """Learn what was set; called every second.
+
+        Raises:
+            JournalUnavailable: The database is away; what was known goes on to hold.
+        """
+        self._set = {limit.agent: limit for limit in await self._journal.limits()}
+        concurrencies = {
+            name: limit.concurrency
+            for name, limit in self._set.items()
+            if limit.concurrency is not None
+        }
+        await self._permits.set_limits(concurrencies)
+
+    def before_attempt(self, agent: AgentDefinition) -> Callable[[int], Awaitable[None]] | None:
+        """Return what an attempt of the agent waits for; None where it has no rate limit."""
+        rate = self._rate_of(agent)
+        if rate is None:
+            return None
+        want = RateWant(key=f"agent:{agent.name}", rate=rate)
+
+        async def reserve(_attempt: int) -> None:
+            await self._rates.reserve([want])
+
+        return reserve
+
+    def _rate_of(self, agent: AgentDefinition) -> Rate | None:
+        override = self._set.get(agent.name)
+        text = (override.rate if override else None) or agent.rate
+        return parse_rate(text) if text else None

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from envelope.ports.budgets import Budgets
 from envelope.ports.journal import Journal
+from envelope.ports.locks import Locks
+from envelope.ports.permits import Permits
 from envelope.ports.queue import Queue
+from envelope.ports.rates import RateLimits
 from envelope.ports.wakeup import Wakeups
 from envelope.resources import Resources
+from worker.alive import new_worker_id
+from worker.coordination.locks.in_process import InProcessLocks
+from worker.coordination.permits.in_process import InProcessPermits
+from worker.coordination.rates.in_process import InProcessRates
 from worker.engine.cell import Cell
-from worker.engine.limits import ProcessLimits
+from worker.engine.hold import Hold
+from worker.engine.limits import AgentLimits
 from worker.settings import Settings
 
 
-def new_worker_id() -> str:
-    """Name this process for people (host, pid), and apart from any that had the pid before."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class EngineParts:
     """The engine's surroundings, made by the composition root.
 
@@ -33,6 +35,7 @@ class EngineParts:
         cell: Where a run one loss from death is executed; None for here.
         steps_here: Agents whose steps never go to their queue: this process serves it and could
             not take them while it holds their run (every pool but asyncio).
+        suspend_after_seconds: A run that has done nothing but wait for so long leaves the process.
     """
 
     settings: Settings
@@ -43,5 +46,19 @@ class EngineParts:
     log: Any
     cell: Cell | None = None
     steps_here: frozenset[str] = frozenset()
+    suspend_after_seconds: float = 1.0
     worker_id: str = field(default_factory=new_worker_id)
-    limits: ProcessLimits = field(default_factory=ProcessLimits)
+    permits: Permits = field(default_factory=InProcessPermits)
+    rates: RateLimits = field(default_factory=InProcessRates)
+    locks: Locks = field(default_factory=InProcessLocks)
+    budgets: Budgets | None = None
+
+    @cached_property
+    def hold(self) -> Hold:
+        """This process's hold on its lease."""
+        return Hold(self.settings.lease_seconds)
+
+    @cached_property
+    def limits(self) -> AgentLimits:
+        """The agents' limits as they are now."""
+        return AgentLimits(self.journal, self.permits, self.rates)

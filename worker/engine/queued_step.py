@@ -12,12 +12,14 @@ from agents.execution import execute
 from agents.registry import AGENTS
 from envelope.canonical import canonical_json
 from envelope.envelope import Envelope, Status
-from envelope.errors import Fenced, LostTooOften
+from envelope.errors import Cancelled, Fenced, LostTooOften
 from envelope.failure import Failure, StepFailed
 from envelope.ports.journal_rows import Attempt, NewEvent, StepClaim, StepCommit, StepState
 from worker.engine.cell import StepOrder
 from worker.engine.isolation import suspected
+from worker.engine.metering import StepMeter
 from worker.engine.parts import EngineParts
+from worker.engine.permit import permit, permit_ask
 from worker.engine.persist import uninterrupted, until_written
 from worker.engine.step_context import step_context
 from worker.engine.writes import Outcome, attempt_record, retried, settled_event
@@ -28,7 +30,18 @@ class QueuedSteps:
 
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
-        self.executing = 0
+        self._executions: dict[tuple[str, str], _Execution] = {}
+
+    @property
+    def executing(self) -> int:
+        """How many steps this process executes now."""
+        return len(self._executions)
+
+    def revoke(self, run_id: str, step: str) -> None:
+        """Stop a step whose run has ended or is cancelled."""
+        execution = self._executions.get((run_id, step))
+        if execution is not None:
+            execution.revoke()
 
     async def execute(self, run_id: str, step: str) -> StepState | None:
         """Execute a step to its end.
@@ -39,11 +52,12 @@ class QueuedSteps:
         claim = await self._parts.journal.claim_step(run_id, step, self._parts.worker_id)
         if claim is None:
             return None
-        self.executing += 1
+        execution = _Execution(self._parts, claim)
+        self._executions[run_id, step] = execution
         try:
-            return await _Execution(self._parts, claim).run()
+            return await execution.run()
         finally:
-            self.executing -= 1
+            del self._executions[run_id, step]
 
 
 class _Execution:
@@ -54,30 +68,68 @@ class _Execution:
         self._run = claim.run
         self._step = claim.step
         self._attempt = claim.step.attempt
+        self._meter = StepMeter(parts, claim.run, claim.step.step)
         self._pending: set[asyncio.Task[Any]] = set()
+        self._working: asyncio.Task[Outcome] | None = None
+        self._revoked = False
+        self._lapses = parts.hold.lapses
 
     async def run(self) -> StepState | None:
-        begun = time.monotonic()
+        agent = AGENTS.get(self._step.agent)
         try:
-            outcome = await self._outcome(begun)
+            async with permit(self._parts, permit_ask(self._run, self._step.step, agent)):
+                if not await self._is_still_ours():
+                    return None
+                return await self._settle(await self._worked(agent))
         except asyncio.CancelledError:
             # Given back: another worker takes it.
             await uninterrupted(self._commit(StepState.QUEUED))
             raise
+
+    async def _is_still_ours(self) -> bool:
+        """A process that was paused or cut off may have lost the step meanwhile."""
+        await self._parts.hold.assured()
+        if self._parts.hold.lapses == self._lapses:
+            return True
+        return await self._commit(StepState.RUNNING) is not None
+
+    def revoke(self) -> None:
+        self._revoked = True
+        if self._working is not None:
+            self._working.cancel()
+
+    async def _worked(self, agent: AgentDefinition) -> Outcome:
+        """Work in a task of its own, so that a revocation can be told from a shutdown."""
+        begun = time.monotonic()
+        self._working = asyncio.create_task(self._outcome(agent, begun))
+        if self._revoked:
+            self._working.cancel()
+        try:
+            return await self._working
+        except asyncio.CancelledError:
+            self._working.cancel()
+            if not self._revoked:
+                raise
+            stopped = self._failure(Cancelled("The step was stopped: its run was cancelled."))
+            return Outcome(self._attempt, time.monotonic() - begun, None, stopped)
+
+    async def _settle(self, outcome: Outcome) -> StepState | None:
         await asyncio.gather(*self._pending)
         event = settled_event(self._step.step, self._step.agent, outcome)
         record = attempt_record(self._step.step, self._parts.worker_id, outcome)
-        return await self._commit(outcome.state, outcome, (event,), record)
+        state = await uninterrupted(self._commit(outcome.state, outcome, (event,), record))
+        self._meter.committed()
+        return state
 
-    async def _outcome(self, begun: float) -> Outcome:
-        agent = AGENTS.get(self._step.agent)
+    async def _outcome(self, agent: AgentDefinition, begun: float) -> Outcome:
         try:
-            async with self._parts.limits.slot(agent):
-                envelope, result = await self._executed(agent)
+            envelope, result = await self._executed(agent)
         except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is recorded
-            return Outcome(self._attempt, time.monotonic() - begun, None, self._failure(error))
+            seconds, usage = time.monotonic() - begun, self._meter.usage
+            return Outcome(self._attempt, seconds, None, self._failure(error), usage)
         failed = envelope.error if envelope.status is Status.ERROR else None
-        return Outcome(self._attempt, time.monotonic() - begun, result, failed)
+        seconds, usage = time.monotonic() - begun, self._meter.usage
+        return Outcome(self._attempt, seconds, result, failed, usage)
 
     async def _executed(self, agent: AgentDefinition) -> tuple[Envelope, str]:
         if suspected(self._parts, self._step.losses):
@@ -89,6 +141,8 @@ class _Execution:
             max_bytes=self._parts.settings.envelope_max_bytes,
             first_attempt=self._attempt,
             on_retry=self._retried,
+            on_usage=self._meter.add,
+            before_attempt=self._parts.limits.before_attempt(agent),
         )
         self._attempt = done.attempt
         return done.envelope, done.json
@@ -114,6 +168,8 @@ class _Execution:
             losses = step.losses + 1
             raise LostTooOften(f"Its process died {losses} times in a row, the last time alone.")
         self._attempt = answer.attempt
+        if answer.envelope is not None:
+            self._meter.add(Envelope.from_json(answer.envelope).metadata.usage)
         if answer.failure or answer.envelope is None:
             raise StepFailed(answer.failure or self._failure(LostTooOften("It has no result.")))
         return Envelope.from_json(answer.envelope), answer.envelope
@@ -136,6 +192,8 @@ class _Execution:
             result=outcome.result if outcome else None,
             failure=outcome.reason if outcome else None,
             seconds=outcome.seconds if outcome else 0.0,
+            tokens=outcome.tokens if outcome else 0,
+            usd=outcome.usage.cost_usd if outcome else 0.0,
             events=events,
             record=record,
         )
@@ -153,7 +211,13 @@ class _Execution:
     def _context(self, attempt: int) -> StepContext:
         self._attempt = attempt
         return step_context(
-            self._parts, self._run, self._step.step, self._step.agent, attempt, self._emit
+            self._parts,
+            self._run,
+            self._step.step,
+            self._step.agent,
+            attempt,
+            emitter=self._emit,
+            meter=self._meter,
         )
 
     def _emit(self, event: str, data: dict[str, Any]) -> None:
@@ -172,5 +236,9 @@ class _Execution:
 
     def _failure(self, error: BaseException) -> Failure:
         return Failure.of(
-            error, step=self._step.step, agent=self._step.agent, attempt=self._attempt
+            error,
+            step=self._step.step,
+            agent=self._step.agent,
+            attempt=self._attempt,
+            traced=True,
         )

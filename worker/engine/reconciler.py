@@ -10,6 +10,7 @@ from envelope.ports.journal_rows import Hint, RunState
 from envelope.ports.queue import Queue
 from orchestrators.registry import FLOWS
 from worker.engine.engine import Engine
+from worker.engine.lease import Lease
 
 ROUND_SECONDS = 1.0
 _AT_ONCE = 500
@@ -21,8 +22,9 @@ class Reconciler:
     Several may work at once: the journal hands each run to one of them.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, lease: Lease) -> None:
         self._engine = engine
+        self._lease = lease
         self._parts = engine.parts
 
     async def work_for_ever(self) -> None:
@@ -37,11 +39,16 @@ class Reconciler:
                 self._parts.log.warning("reconciler.queue_away", error=str(error))
 
     async def round(self) -> None:
-        """Rescue runs of dead workers, send what has no message, look after waiting steps."""
-        await self._rescue()
+        """Look after everything that may have been missed, the most urgent first."""
+        if self._lease.may_judge:
+            await self._rescue()
+        await self._wake()
         if self._parts.queue is not None:
             await self._send_unsent(self._parts.queue)
         await self._engine.waiting.look()
+        await self._engine.look()
+        await self._parts.limits.refresh()
+        await self._parts.permits.look()
 
     async def _rescue(self) -> None:
         rescued = await self._parts.journal.rescue(self._parts.settings.max_losses)
@@ -55,6 +62,18 @@ class Reconciler:
             self._parts.wakeups.notify(rescue.hint.run_id, "events")
         again = [rescue.hint for rescue in rescued if rescue.state is RunState.QUEUED]
         await self._send(again)
+
+    async def _wake(self) -> None:
+        """Send waiting runs for which something has come."""
+        hints = await self._parts.journal.wake(_AT_ONCE)
+        if not hints:
+            return
+        self._parts.log.info("run.woken", runs=len(hints))
+        if self._parts.queue is not None:
+            await self._parts.queue.enqueue(hints)
+            return
+        for hint in hints:
+            self._engine.execute_here(hint.run_id)
 
     async def _send_unsent(self, queue: Queue) -> None:
         settings = self._parts.settings

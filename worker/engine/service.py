@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 
 from worker.engine.engine import Engine
 from worker.engine.lease import Lease
+from worker.engine.notices import CANCEL_NOTICE, COME_NOTICE, PERMIT_NOTICE, SIGNAL_NOTICE
 from worker.engine.parts import EngineParts
 from worker.engine.reconciler import Reconciler
 
 _RESTART_SECONDS = 1.0
-CANCEL_NOTICE = "cancel"
 
 
 class EngineService:
@@ -28,7 +28,7 @@ class EngineService:
         self.parts = parts
         self.engine = Engine(parts)
         self.lease = Lease(self.engine)
-        self.reconciler = Reconciler(self.engine)
+        self.reconciler = Reconciler(self.engine, self.lease)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -65,6 +65,10 @@ class EngineService:
                 waiting.told_nothing()
             elif notice == CANCEL_NOTICE:
                 self.lease.soon()
+            elif run_id == PERMIT_NOTICE:
+                self.parts.permits.told(notice)
+            elif run_id in {COME_NOTICE, SIGNAL_NOTICE}:
+                await self.engine.told(step)
             else:
                 waiting.told(run_id, step)
 

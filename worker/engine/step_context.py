@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from agents.context import StepContext
 from envelope.ports.journal_rows import Run
+from worker.engine.metering import StepMeter
+from worker.engine.notices import STREAM
 from worker.engine.parts import EngineParts
 
 Emitter = Callable[[str, dict[str, Any]], None]
 
 
 def step_context(
-    parts: EngineParts, run: Run, step: str, agent: str, attempt: int, emitter: Emitter
+    parts: EngineParts,
+    run: Run,
+    step: str,
+    agent: str,
+    attempt: int,
+    *,
+    emitter: Emitter,
+    meter: StepMeter,
 ) -> StepContext:
     """Return the context of one attempt."""
     log = parts.log.bind(
@@ -32,4 +43,16 @@ def step_context(
         log=log,
         resources=parts.resources,
         emitter=emitter,
+        streamer=_streamer(parts, run, step),
+        meter=meter.meter,
     )
+
+
+def _streamer(parts: EngineParts, run: Run, step: str) -> Callable[[str], None]:
+    pieces = count(1)
+
+    def stream(text: str) -> None:
+        notice = json.dumps({"step": step, "piece": next(pieces), "text": text})
+        parts.wakeups.notify(f"{run.run_id}.{STREAM}", notice)
+
+    return stream

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from envelope.canonical import canonical_json
 from envelope.envelope import Envelope
-from envelope.errors import NonDeterminism
+from envelope.errors import NonDeterminism, WaitTimedOut
 from envelope.failure import Failure, StepFailed
-from envelope.ports.journal_rows import SETTLED_STATES, Hint, NewEvent, Step, StepState
-from orchestrators.steps import StepCall
+from envelope.ports.journal_rows import (
+    SETTLED_STATES,
+    Hint,
+    NewEvent,
+    RunState,
+    Signal,
+    Step,
+    StepState,
+)
+from envelope.resources import Resources
+from orchestrators.steps import ChildCall, StepCall
+from worker.engine.children import Children
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History
 from worker.engine.inline_step import InlineStep
 from worker.engine.parts import EngineParts
+from worker.engine.permit import permit, permit_ask
 from worker.engine.run_journal import RunJournal
+from worker.engine.run_lock import held_lock
 from worker.engine.waiting import WaitingSteps
+from worker.engine.waits import RunWaits
 from worker.engine.writes import Writes, queued, recorded_value
+
+_NOT_KEPT = StepState.FAILED
+"""The state of a recorded value that a run which repeats this one must not take over."""
 
 
 class DurableSteps:
@@ -30,6 +47,8 @@ class DurableSteps:
         waiting: The queued steps that this process waits for.
         execution: The run.
         history: What it recorded before.
+        waits: What it waits for besides steps.
+        execute_here: Executes a child run in this process, where there is no queue.
     """
 
     def __init__(
@@ -38,11 +57,15 @@ class DurableSteps:
         waiting: WaitingSteps,
         execution: RunExecution,
         history: History,
+        waits: RunWaits,
+        execute_here: Callable[[str], None],
     ) -> None:
         self._parts = parts
         self._waiting = waiting
         self._execution = execution
         self._history = history
+        self._waits = waits
+        self._children = Children(parts, execution, execute_here)
         self._journal = RunJournal(parts, execution)
         self._callers: dict[str, set[asyncio.Task[Any] | None]] = {}
 
@@ -58,18 +81,67 @@ class DurableSteps:
             await asyncio.sleep(0)  # branches of a replay start in the order of the first time
             return self._outcome(recorded)
         await self._execution.boundary()
-        if recorded.inline if recorded else self._is_inline(call):
-            return await self._run_inline(call, recorded)
-        return await self._run_queued(call, recorded)
+        with self._execution.working():
+            if recorded.inline if recorded else self._is_inline(call):
+                return await self._run_inline(call, recorded)
+            return await self._run_queued(call, recorded)
+
+    async def sleep(self, slot: str, seconds: float) -> None:
+        """Wait until the time that was set when this slot was first met."""
+        await self._execution.boundary()
+        await self._waits.sleep(self._deadline(slot, seconds))
+
+    async def receive(self, slot: str, signal: str, timeout: float | None) -> Any:  # noqa: ASYNC109 - durable
+        """Return the data of the next signal, or of the one recorded here."""
+        known = self._history.value(slot)
+        if known is not None:
+            return _received(signal, json.loads(known))
+        await self._execution.boundary()
+        until = None if timeout is None else self._deadline(f"{slot}?", timeout, _NOT_KEPT)
+        found = await self._waits.signal(signal, until)
+        result = _signal_result(found)
+        kept = StepState.SUCCEEDED if found is not None else _NOT_KEPT
+        self._journal.submit(recorded_value(slot, "signal", result, kept))
+        return _received(signal, result)
+
+    async def child(self, call: ChildCall) -> Envelope:
+        """Start a child run once, wait for its end, keep its outcome."""
+        known = self._history.value(call.slot)
+        if known is None:
+            await self._execution.boundary()
+            with self._execution.working():
+                run_id = await self._children.start(call)
+            ended = await self._waits.child(run_id)
+            known = self._children.outcome(ended)
+            kept = StepState.SUCCEEDED if ended.state is RunState.SUCCEEDED else _NOT_KEPT
+            self._journal.submit(recorded_value(call.slot, "child", json.loads(known), kept))
+        return self._children.envelope(call, known)
+
+    async def once(self, slot: str, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the value recorded under `slot`, or make, record and return it."""
+        known = self._history.value(slot)
+        if known is None:
+            await self._execution.boundary()
+            with self._execution.working():
+                known = canonical_json(await make())
+            self._journal.submit(recorded_value(slot, "once", json.loads(known)))
+        return json.loads(known)
+
+    @property
+    def resources(self) -> Resources:
+        """What the process provides."""
+        return self._parts.resources
+
+    @asynccontextmanager
+    async def lock(self, key: str) -> AsyncIterator[None]:
+        """Hold a lock of the cluster in the name of the run."""
+        await self._execution.boundary()
+        async with held_lock(self._parts, self._execution, key, "ctx.lock"):
+            yield
 
     def value(self, slot: str, kind: str, make: Callable[[], str]) -> str:
         """Return the recorded value, or make one and record it before any later step."""
-        known = self._history.value(slot)
-        if known is not None:
-            return str(json.loads(known))
-        made = make()
-        self._journal.submit(recorded_value(slot, kind, made))
-        return made
+        return self._value(slot, kind, make, StepState.SUCCEEDED)
 
     def emit(self, origin: str, event: str, data: Mapping[str, Any]) -> None:
         """Append an event, once per `origin`."""
@@ -100,8 +172,8 @@ class DurableSteps:
 
     async def _run_inline(self, call: StepCall, recorded: Step | None) -> Envelope:
         attempt = recorded.attempt + 1 if recorded else 1
-        step = InlineStep(self._parts, self._execution, self._journal, call, attempt)
-        async with self._parts.limits.slot(call.agent):
+        step = InlineStep(self._parts, self._execution, self._journal, call, attempt, self._kind)
+        async with permit(self._parts, permit_ask(self._execution.run, call.slot, call.agent)):
             await self._execution.boundary()
             with self._execution.busy():
                 made = await step.run()
@@ -111,12 +183,30 @@ class DurableSteps:
     async def _run_queued(self, call: StepCall, recorded: Step | None) -> Envelope:
         """Publish the step, or adopt the one in flight, and wait until it is settled."""
         in_flight = recorded is not None and recorded.state is StepState.RUNNING
-        with self._waiting.expect(self._hint(call)) as settled:
+        ask = permit_ask(self._execution.run, call.slot, call.agent)
+        with self._waiting.expect(self._hint(call), ask) as expected:
             if recorded is None:
-                await self._journal.commit(queued(call))
+                await self._journal.commit(queued(call, self._kind))
             if not in_flight:
-                self._waiting.publish(settled.hint)
-            return self._outcome(await settled.step)
+                self._waiting.publish(expected)
+            return self._outcome(await expected.step)
+
+    @property
+    def _kind(self) -> str:
+        return "undo" if self._execution.undoing else "agent"
+
+    def _value(self, slot: str, kind: str, make: Callable[[], str], state: StepState) -> str:
+        known = self._history.value(slot)
+        if known is not None:
+            return str(json.loads(known))
+        made = make()
+        self._journal.submit(recorded_value(slot, kind, made, state))
+        return made
+
+    def _deadline(self, slot: str, seconds: float, state: StepState = StepState.SUCCEEDED) -> float:
+        """Return the time, by the journal's clock, that was set when `slot` was first met."""
+        made = self._value(slot, "until", lambda: repr(self._execution.now + seconds), state)
+        return float(made)
 
     def _hint(self, call: StepCall) -> Hint:
         run = self._execution.run
@@ -134,3 +224,15 @@ class DurableSteps:
         made = Envelope.from_json(step.result or "", max_bytes=None)
         self._execution.usage += made.metadata.usage
         return made
+
+
+def _signal_result(signal: Signal | None) -> dict[str, Any]:
+    if signal is None:
+        return {"number": None}
+    return {"run": signal.run_id, "number": signal.number, "data": json.loads(signal.data)}
+
+
+def _received(name: str, result: Mapping[str, Any]) -> Any:
+    if result["number"] is None:
+        raise WaitTimedOut(f"No signal {name!r} came within the time that the flow gave it.")
+    return result["data"]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from envelope.errors import QueueUnavailable
 from envelope.ports.journal_rows import SETTLED_STATES, Hint, Step, StepState
+from envelope.ports.permits import PermitAsk
 from envelope.ports.queue import topic
 from worker.engine.parts import EngineParts
 from worker.journal.sending import backoff
@@ -26,7 +27,9 @@ class Expected:
     """A step that somebody here waits for."""
 
     hint: Hint
+    ask: PermitAsk
     step: asyncio.Future[Step]
+    publishing: asyncio.Task[None] | None = None
     sends: int = 0
     sent_at: float = field(default_factory=time.monotonic)
 
@@ -42,9 +45,9 @@ class WaitingSteps:
         self._work = asyncio.Event()
 
     @contextmanager
-    def expect(self, hint: Hint) -> Iterator[Expected]:
+    def expect(self, hint: Hint, ask: PermitAsk) -> Iterator[Expected]:
         """Wait for a step: `await expected.step` gives it once it is settled."""
-        expected = Expected(hint, asyncio.get_running_loop().create_future())
+        expected = Expected(hint, ask, asyncio.get_running_loop().create_future())
         name = _name(hint)
         self._expected[name] = expected
         try:
@@ -52,10 +55,18 @@ class WaitingSteps:
         finally:
             self._expected.pop(name, None)
             expected.step.cancel()
+            if expected.publishing is not None:
+                expected.publishing.cancel()
+            # Without effect where the executor has taken it over.
+            self._parts.permits.release(ask.agent, ask.run_id, ask.step)
 
-    def publish(self, hint: Hint) -> None:
-        """Send a step's message with the next batch."""
-        self._outbox.append(hint)
+    def publish(self, expected: Expected) -> None:
+        """Send a step's message with the next batch, once the step has its permit."""
+        expected.publishing = asyncio.create_task(self._publish(expected))
+
+    async def _publish(self, expected: Expected) -> None:
+        await self._parts.permits.acquire(expected.ask)
+        self._outbox.append(expected.hint)
         self._work.set()
 
     def told(self, run_id: str, step: str) -> None:
@@ -89,8 +100,10 @@ class WaitingSteps:
         names = [name for name in names if name in self._expected]
         rescued = await self._parts.journal.rescue_steps(names, self._parts.settings.max_losses)
         self._resolve(rescued)
-        again = [_name_of(step) for step in rescued if step.state is StepState.QUEUED]
-        await self._send([self._expected[name].hint for name in again if name in self._expected])
+        for step in rescued:
+            known = self._expected.get(_name_of(step))
+            if known is not None and step.state is StepState.QUEUED:
+                self.publish(known)  # with the permit of the dead executor, or a new one
         await self._resend()
 
     async def _resend(self) -> None:
@@ -107,6 +120,8 @@ class WaitingSteps:
         await self._send(lost)
 
     def _is_late(self, known: Expected) -> bool:
+        if known.publishing is not None and not known.publishing.done():
+            return False  # it has no permit yet
         patience = backoff(self._parts.settings.reissue_seconds, known.sends)
         return time.monotonic() - known.sent_at > patience
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from envelope.events import EventType
 from envelope.failure import Failure
 from envelope.ports.journal_rows import Attempt, NewEvent, StepState, StepWrite
+from envelope.usage import Usage
 from orchestrators.steps import StepCall
 
 _EVENT_OF = {
     StepState.SUCCEEDED: EventType.STEP_SUCCEEDED,
     StepState.FAILED: EventType.STEP_FAILED,
 }
+_NO_USAGE = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,17 @@ class Outcome:
     seconds: float
     result: str | None
     failure: Failure | None
+    usage: Usage = _NO_USAGE
 
     @property
     def state(self) -> StepState:
         """The state that the step is settled in."""
         return StepState.FAILED if self.failure else StepState.SUCCEEDED
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the step's model calls used."""
+        return self.usage.input_tokens + self.usage.output_tokens
 
     @property
     def reason(self) -> str | None:
@@ -57,9 +65,9 @@ def step_event(kind: str, step: str, agent: str, attempt: int, **more: object) -
     )
 
 
-def queued(call: StepCall) -> Writes:
+def queued(call: StepCall, kind: str) -> Writes:
     """Return what says that a step waits on its agent's queue."""
-    write = _write(call, StepState.QUEUED, attempt=0, executor=None, inline=False)
+    write = _write(call, kind, StepState.QUEUED, attempt=0, executor=None, inline=False)
     return Writes((write,), (), (step_event(EventType.STEP_QUEUED, call.slot, call.agent.name, 0),))
 
 
@@ -69,9 +77,9 @@ def started_event(call: StepCall, attempt: int) -> Writes:
     return Writes(events=(event,))
 
 
-def started(call: StepCall, attempt: int, executor: str) -> Writes:
+def started(call: StepCall, kind: str, attempt: int, executor: str) -> Writes:
     """Return what says that an inline step is running."""
-    write = _write(call, StepState.RUNNING, attempt=attempt, executor=executor, inline=True)
+    write = _write(call, kind, StepState.RUNNING, attempt=attempt, executor=executor, inline=True)
     return Writes(steps=(write,)) + started_event(call, attempt)
 
 
@@ -92,10 +100,11 @@ def retried(step: str, agent: str, executor: str, failure: Failure, wait: float)
     return Writes(attempts=(record,), events=(event,))
 
 
-def settled(call: StepCall, executor: str, outcome: Outcome) -> Writes:
+def settled(call: StepCall, kind: str, executor: str, outcome: Outcome) -> Writes:
     """Return what settles an inline step."""
     write = _write(
         call,
+        kind,
         outcome.state,
         attempt=outcome.attempt,
         executor=executor,
@@ -103,6 +112,8 @@ def settled(call: StepCall, executor: str, outcome: Outcome) -> Writes:
         result=outcome.result,
         failure=outcome.reason,
         seconds=outcome.seconds,
+        tokens=outcome.tokens,
+        usd=outcome.usage.cost_usd,
     )
     return Writes(
         (write,),
@@ -131,13 +142,18 @@ def settled_event(step: str, agent: str, outcome: Outcome) -> NewEvent:
     return step_event(_EVENT_OF[outcome.state], step, agent, outcome.attempt, **more)
 
 
-def recorded_value(slot: str, kind: str, value: str) -> Writes:
-    """Return what records a value that a replay must get again."""
+def recorded_value(
+    slot: str, kind: str, value: object, state: StepState = StepState.SUCCEEDED
+) -> Writes:
+    """Return what records a value that the run must get again when it is resumed.
+
+    A run that repeats this one takes over what is `succeeded`, and meets the rest anew.
+    """
     write = StepWrite(
         step=slot,
         agent=kind,
-        kind="value",
-        state=StepState.SUCCEEDED,
+        kind=kind,
+        state=state,
         input_sha256="",
         input="null",
         result=json.dumps(value),
@@ -147,6 +163,7 @@ def recorded_value(slot: str, kind: str, value: str) -> Writes:
 
 def _write(
     call: StepCall,
+    kind: str,
     state: StepState,
     *,
     attempt: int,
@@ -155,9 +172,12 @@ def _write(
     result: str | None = None,
     failure: str | None = None,
     seconds: float = 0.0,
+    tokens: int = 0,
+    usd: float = 0.0,
 ) -> StepWrite:
     return StepWrite(
         step=call.slot,
+        kind=kind,
         agent=call.agent.name,
         state=state,
         input_sha256=call.request_sha256,
@@ -168,4 +188,6 @@ def _write(
         result=result,
         failure=failure,
         seconds=seconds,
+        tokens=tokens,
+        usd=usd,
     )

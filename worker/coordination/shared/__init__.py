@@ -1,0 +1,1 @@
+"""The port of shared values on Redis, and in this process."""
