@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,13 +12,14 @@ from pydantic import BaseModel
 
 from control.async_manager import AsyncCampaignManager
 from control.async_run import AsyncRun
+from control.dead_letters import Choice, DeadLetters, Replayed
 from control.event import Event
+from control.replay import replay_run
 from control.run_lookup import find_run
+from control.run_pages import every_run
 from envelope.errors import InvalidInput
-from envelope.ports.journal_rows import Run, RunFilter, RunState
+from envelope.ports.journal_rows import FailureGroup, Run, RunFilter, RunState
 from worker.settings import Settings
-
-_PAGE = 200
 
 
 class AsyncMuster:
@@ -32,7 +34,7 @@ class AsyncMuster:
 
     Example:
         >>> async with AsyncMuster() as muster:
-        ...     run = await muster.enqueue("lead", {"company": "Acme"}, key="acme")
+        ...     run = await muster.enqueue("lead", {...}, user="u1", thread="t1")
         ...     envelope = await run.result(timeout=60)
     """
 
@@ -66,6 +68,9 @@ class AsyncMuster:
         tags: Mapping[str, str] | None = None,
         priority: int = 0,
         delay: float = 0.0,
+        at: datetime | None = None,
+        budget_tokens: int | None = None,
+        budget_usd: float | None = None,
         allow_delivery: bool = False,
         tenant: str = "default",
         source: str = "api",
@@ -81,13 +86,16 @@ class AsyncMuster:
             tags: Labels to find the run by.
             priority: 0 to 9, which goes first.
             delay: Seconds before the run may start.
+            at: Moment before which it may not start, with time zone; excludes `delay`.
+            budget_tokens: Tokens that the run and its children may use.
+            budget_usd: US dollars that the run and its children may use.
             allow_delivery: Whether the run may act on the outside world.
             tenant: Whose run it is.
             source: What triggered the run.
 
         Raises:
-            InvalidInput, NotRegistered, TooLarge, IdempotencyConflict, JournalUnavailable: See
-                `AsyncCampaignManager.ingest_event`.
+            InvalidInput, NotRegistered, TooLarge, IdempotencyConflict, SingletonConflict,
+                JournalUnavailable: See `AsyncCampaignManager.ingest_event`.
         """
         event = Event.of(
             {
@@ -99,6 +107,9 @@ class AsyncMuster:
                 "tags": dict(tags or {}),
                 "priority": priority,
                 "delay": delay,
+                "at": at,
+                "budget_tokens": budget_tokens,
+                "budget_usd": budget_usd,
                 "allow_delivery": allow_delivery,
                 "tenant": tenant,
                 "source": source,
@@ -124,10 +135,13 @@ class AsyncMuster:
         flow: str | None = None,
         tenant: str | None = None,
         tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> Sequence[Run]:
         """Return runs, newest first; None and empty mean any. `before` continues a list.
+
+        `parent` is the run whose children are wanted.
 
         Raises:
             InvalidInput: There is no such state.
@@ -139,6 +153,7 @@ class AsyncMuster:
                 flow=flow,
                 tenant=tenant,
                 tags=dict(tags or {}),
+                parent_id=parent,
                 before=before,
                 limit=limit,
             )
@@ -148,11 +163,62 @@ class AsyncMuster:
         self, *, tags: Mapping[str, str], states: Sequence[RunState] = ()
     ) -> AsyncIterator[Run]:
         """Yield all runs that carry these tags, newest first."""
-        before = None
-        while page := await self.runs(tags=tags, states=states, before=before, limit=_PAGE):
-            for run in page:
-                yield run
-            before = page[-1].run_id
+        journal = (await self.manager()).backend.journal
+        async for run in every_run(journal, RunFilter(states=frozenset(states), tags=dict(tags))):
+            yield run
+
+    async def retry(
+        self, run_id: str, *, from_step: str | None = None, keep: bool = True
+    ) -> AsyncRun:
+        """Repeat a run that has ended, however it did, as a new run.
+
+        Args:
+            run_id: The run, by its id or a unique part of it.
+            from_step: Repeat this step and all after it; None repeats what did not succeed.
+            keep: Take over the steps that succeeded, with their results; False repeats everything.
+
+        Raises:
+            UnknownRun: There is no such run.
+            InvalidInput: It has not ended, has no such step, or fits its flow no more.
+            NotRegistered: This version of its flow is not registered here any more.
+        """
+        manager = await self.manager()
+        found = await find_run(manager.backend.journal, run_id)
+        return await replay_run(manager, found, keep=keep, from_step=from_step)
+
+    async def dead_letters(self, limit: int = 100) -> Sequence[FailureGroup]:
+        """Return runs that ended badly and were not replayed, in groups by cause, newest first."""
+        return await (await self.manager()).backend.journal.failure_groups(limit)
+
+    async def replay(
+        self,
+        *run_ids: str,
+        fingerprint: str | None = None,
+        flow: str | None = None,
+        everything: bool = False,
+        from_step: str | None = None,
+        keep: bool = True,
+        dry_run: bool = False,
+    ) -> list[Replayed]:
+        """Replay dead letters one by one, oldest first, and say what became of each.
+
+        Args:
+            run_ids: Those to replay, by id or a unique part of it; or else:
+            fingerprint: All of this cause.
+            flow: All of this flow.
+            everything: All.
+            from_step: Repeat this step and all after it.
+            keep: Take over the steps that succeeded.
+            dry_run: Only say which would be replayed.
+
+        Raises:
+            InvalidInput: Nothing was chosen, or in two ways.
+            UnknownRun: There is no such run.
+        """
+        choice = Choice(names=run_ids, fingerprint=fingerprint, flow=flow, everything=everything)
+        letters = DeadLetters(await self.manager())
+        replays = letters.replay(choice, keep=keep, from_step=from_step, dry_run=dry_run)
+        return [replayed async for replayed in replays]
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from control.admission import admit
+from control.admission import Repetition, admit
 from control.async_run import AsyncRun
+from control.dispatch import Dispatcher, hint_of
 from control.event import Event
-from control.in_process import InProcessRunner
 from control.looking import Lookout
 from control.receipt import Receipt
-from envelope.errors import InvalidInput, JournalUnavailable, QueueUnavailable
-from envelope.ports.journal_rows import Accepted, Hint, NewRun
+from control.replacing import replace_older
+from control.steering import Steering
+from envelope.errors import InvalidInput
+from envelope.ports.journal_rows import Accepted, NewRun
 from envelope.resources import Resources
 from worker.backend import Backend
 from worker.loading import load_modules
@@ -39,9 +42,8 @@ class AsyncCampaignManager:
     def __init__(self, backend: Backend, resources: Resources | None = None) -> None:
         self.backend = backend
         self.lookout = Lookout(backend.wakeups)
-        self._resources = resources or resources_of(backend.settings)
-        self._runner: InProcessRunner | None = None
-        self._starting = asyncio.Lock()
+        self._dispatcher = Dispatcher(backend, resources or resources_of(backend.settings))
+        self._steering = Steering(backend, self._dispatcher)
 
     @classmethod
     async def in_process(
@@ -73,9 +75,21 @@ class AsyncCampaignManager:
             NotRegistered: There is no such flow; nothing was accepted.
             TooLarge: The payload exceeds MUSTER_PAYLOAD_MAX_BYTES; nothing was accepted.
             IdempotencyConflict: The key belongs to a run with another payload.
+            SingletonConflict: An active run has the flow's singleton key and the flow says
+                `on_conflict="reject"`; nothing was accepted.
             JournalUnavailable: The database is away; nothing was accepted.
         """
         return (await self.ingest_many([event]))[0]
+
+    async def ingest_repetition(self, event: EventLike, repetition: Repetition) -> AsyncRun:
+        """Accept an event that repeats a run; errors as `ingest_event`.
+
+        Raises:
+            InvalidInput: The run has not ended, or has not the step it shall be repeated from.
+        """
+        limit = self.backend.settings.payload_max_bytes
+        new = self._executable(admit(Event.of(event), limit, repetition))
+        return (await self._accept([new]))[0]
 
     async def ingest_many(self, events: Iterable[EventLike]) -> list[AsyncRun]:
         """Accept many events; the handles keep their order. Errors as `ingest_event`.
@@ -92,12 +106,11 @@ class AsyncCampaignManager:
 
     def handle(self, run_id: str, receipt: Receipt | None = None) -> AsyncRun:
         """Return the handle of a run."""
-        return AsyncRun(run_id, self.backend.journal, self.backend.wakeups, self.lookout, receipt)
+        return AsyncRun(run_id, self.backend.journal, self._steering, self.lookout, receipt)
 
     async def close(self) -> None:
         """Let go of everything."""
-        if self._runner is not None:
-            await self._runner.close()
+        await self._dispatcher.close()
         await self.backend.close()
 
     async def __aenter__(self) -> Self:
@@ -129,48 +142,47 @@ class AsyncCampaignManager:
             for new, answer in zip(news, answers, strict=True)
             if isinstance(answer, Accepted)
         ]
-        receipts = await self._send(accepted)
+        receipts = await self._send([await self._ahead(*pair) for pair in accepted])
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
         return [self.handle(receipt.run_id, receipt) for receipt in receipts]
 
-    async def _send(self, accepted: Sequence[tuple[NewRun, Accepted]]) -> list[Receipt]:
-        due = [new for new, answer in accepted if answer.created and not new.delay_seconds]
-        notice = await self._dispatch(due)
+    async def _ahead(self, new: NewRun, answer: Accepted) -> tuple[NewRun, Receipt]:
+        """Bring about the end of what the run waits for, where its flow says `replace`.
+
+        A trigger that is repeated does so again: the first one may have died in between.
+        """
+        receipt = _receipt(new, answer)
+        if new.on_conflict == "replace" and (receipt.behind or not receipt.created):
+            receipt = await replace_older(self.backend.journal, self._steering, receipt)
+        return new, receipt
+
+    async def _send(self, accepted: Sequence[tuple[NewRun, Receipt]]) -> list[Receipt]:
+        due = [new for new, receipt in accepted if _is_due(new, receipt)]
+        notice = await self._dispatcher.send([hint_of(new) for new in due])
         sent = {new.run_id for new in due} if notice is None else set()
         return [
-            Receipt(
-                run_id=answer.run_id,
-                flow=new.flow,
-                version=new.version,
-                created=answer.created,
-                sent=answer.run_id in sent,
-                notice=notice if answer.created else None,
+            replace(
+                receipt,
+                sent=receipt.run_id in sent,
+                notice=receipt.notice or (notice if receipt.created else None),
             )
-            for new, answer in accepted
+            for _, receipt in accepted
         ]
 
-    async def _dispatch(self, due: Sequence[NewRun]) -> str | None:
-        """Send or execute; return why nothing was sent. The runs are accepted either way."""
-        if not due:
-            return None
-        if self.backend.queue is None:
-            await self._execute(due)
-            return None
-        try:
-            await self.backend.queue.enqueue([_hint(new) for new in due])
-            await self.backend.journal.mark_sent([new.run_id for new in due])
-        except (QueueUnavailable, JournalUnavailable) as error:
-            return str(error)
-        return None
 
-    async def _execute(self, due: Sequence[NewRun]) -> None:
-        async with self._starting:
-            if self._runner is None:
-                self._runner = await InProcessRunner.start(self.backend, self._resources)
-        await asyncio.gather(*(self._runner.execute(new.run_id) for new in due))
+def _is_due(new: NewRun, receipt: Receipt) -> bool:
+    return receipt.created and receipt.behind is None and not new.delay_seconds
 
 
-def _hint(new: NewRun) -> Hint:
-    return Hint(run_id=new.run_id, flow=new.flow, priority=new.priority)
+def _receipt(new: NewRun, answer: Accepted) -> Receipt:
+    return Receipt(
+        run_id=answer.run_id,
+        flow=new.flow,
+        version=new.version,
+        created=answer.created,
+        sent=False,
+        singleton=new.singleton,
+        behind=answer.behind,
+    )

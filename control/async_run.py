@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from control.looking import Lookout
 from control.outcome import RunTimeout, has_ended, outcome_of
 from control.receipt import Receipt
+from control.steering import Steering
 from envelope.envelope import Envelope
 from envelope.errors import UnknownRun
 from envelope.events import TERMINAL_EVENTS
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Event, Run, RunState
-from envelope.ports.wakeup import Wakeups
-from worker.engine.service import CANCEL_NOTICE
+from envelope.ports.journal_rows import Event, Run, RunState, Signalled, Step
 
 _PAGE = 500
 _TERMINAL_NAMES = frozenset(event.value for event in TERMINAL_EVENTS)
@@ -32,14 +32,14 @@ class AsyncRun:
         self,
         run_id: str,
         journal: Journal,
-        wakeups: Wakeups,
+        steering: Steering,
         lookout: Lookout,
         receipt: Receipt | None = None,
     ) -> None:
         self.id = run_id
         self.receipt = receipt
         self._journal = journal
-        self._wakeups = wakeups
+        self._steering = steering
         self._lookout = lookout
 
     def __repr__(self) -> str:
@@ -52,6 +52,10 @@ class AsyncRun:
             UnknownRun: There is no such run.
         """
         return _known(self.id, await self._journal.run(self.id))
+
+    async def steps(self) -> Sequence[Step]:
+        """Return the run's steps in the order in which they were begun."""
+        return await self._journal.steps(self.id)
 
     async def status(self) -> RunState:
         """Return the run's state; errors as `row`."""
@@ -111,20 +115,35 @@ class AsyncRun:
                     return
                 await news.wait()
 
+    async def signal(self, name: str, data: Any = None) -> Signalled:
+        """Send the run a signal, which `ctx.wait_for(name)` of its flow returns.
+
+        The signal is kept: it may come before the flow asks for it. A run that waits for it is
+        woken at once.
+
+        Args:
+            name: The signal's name, 1 to 200 printable characters.
+            data: Anything that is JSON.
+
+        Raises:
+            UnknownRun: There is no such run.
+            RunEnded: The run has ended.
+            InvalidInput: The name or the data cannot be sent.
+            TooLarge: The data exceeds MUSTER_PAYLOAD_MAX_BYTES as JSON.
+        """
+        return await self._steering.signal(self.id, name, data)
+
     async def cancel(self, reason: str = "cancelled by the caller") -> RunState:
-        """Cancel the run and return its state.
+        """Cancel the run with all that it started, and return its state.
 
         A run that nobody executes is cancelled at once; a running one when its worker has
-        stopped its agents. A run that has ended stays as it is.
+        stopped its agents, one that waits when a worker has let it compensate. A run that has ended
+        stays as it is.
 
         Raises:
             UnknownRun: There is no such run.
         """
-        run = _known(self.id, await self._journal.cancel(self.id, reason))
-        if run.owner is not None:
-            self._wakeups.notify(run.owner, CANCEL_NOTICE)
-        self._wakeups.notify(self.id, "events")
-        return run.state
+        return _known(self.id, await self._steering.cancel(self.id, reason)).state
 
     async def _recorded(self, after: int) -> AsyncIterator[Event]:
         while page := await self._journal.events(self.id, after, _PAGE):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from pydantic import BaseModel
 
 from control.async_client import AsyncMuster
+from control.dead_letters import Replayed
 from control.loop_thread import LoopThread
 from control.run import Run
+from envelope.ports.journal_rows import FailureGroup, RunState
 from envelope.ports.journal_rows import Run as RunRow
-from envelope.ports.journal_rows import RunState
 from worker.settings import Settings
 
 
@@ -27,7 +29,7 @@ class Muster:
         ConfigurationError: A setting is wrong.
 
     Example:
-        >>> run = Muster().enqueue("lead", {"company": "Acme"}, key="acme")
+        >>> run = Muster().enqueue("lead", {...}, user="u1", thread="t1", key="acme")
         >>> envelope = run.result(timeout=60)
     """
 
@@ -49,6 +51,9 @@ class Muster:
         tags: Mapping[str, str] | None = None,
         priority: int = 0,
         delay: float = 0.0,
+        at: datetime | None = None,
+        budget_tokens: int | None = None,
+        budget_usd: float | None = None,
         allow_delivery: bool = False,
         tenant: str = "default",
         source: str = "api",
@@ -63,6 +68,9 @@ class Muster:
             tags=tags,
             priority=priority,
             delay=delay,
+            at=at,
+            budget_tokens=budget_tokens,
+            budget_usd=budget_usd,
             allow_delivery=allow_delivery,
             tenant=tenant,
             source=source,
@@ -80,14 +88,52 @@ class Muster:
         flow: str | None = None,
         tenant: str | None = None,
         tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> Sequence[RunRow]:
         """Return runs, newest first; see `AsyncMuster.runs`."""
         listing = self._client.runs(
-            states=states, flow=flow, tenant=tenant, tags=tags, before=before, limit=limit
+            states=states,
+            flow=flow,
+            tenant=tenant,
+            tags=tags,
+            parent=parent,
+            before=before,
+            limit=limit,
         )
         return self._thread.call(listing)
+
+    def retry(self, run_id: str, *, from_step: str | None = None, keep: bool = True) -> Run:
+        """Repeat a run that has ended as a new run; see `AsyncMuster.retry`."""
+        made = self._client.retry(run_id, from_step=from_step, keep=keep)
+        return Run(self._thread.call(made), self._thread)
+
+    def dead_letters(self, limit: int = 100) -> Sequence[FailureGroup]:
+        """Return runs that ended badly, in groups by cause; see `AsyncMuster.dead_letters`."""
+        return self._thread.call(self._client.dead_letters(limit))
+
+    def replay(
+        self,
+        *run_ids: str,
+        fingerprint: str | None = None,
+        flow: str | None = None,
+        everything: bool = False,
+        from_step: str | None = None,
+        keep: bool = True,
+        dry_run: bool = False,
+    ) -> list[Replayed]:
+        """Replay dead letters and say what became of each; see `AsyncMuster.replay`."""
+        replays = self._client.replay(
+            *run_ids,
+            fingerprint=fingerprint,
+            flow=flow,
+            everything=everything,
+            from_step=from_step,
+            keep=keep,
+            dry_run=dry_run,
+        )
+        return self._thread.call(replays)
 
     def close(self) -> None:
         """Let go of all connections. Handles made here cannot be used any more."""

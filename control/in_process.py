@@ -30,6 +30,11 @@ class InProcessRunner:
                 wakeups=backend.wakeups,
                 resources=resources,
                 log=backend.log,
+                worker_id=backend.worker_id,
+                permits=backend.permits,
+                rates=backend.rates,
+                locks=backend.locks,
+                budgets=backend.budgets,
             )
         )
 

@@ -33,7 +33,8 @@ class CampaignManager:
 
     Example:
         >>> with CampaignManager() as manager:
-        ...     run = manager.ingest_event({"flow": "lead", "payload": {...}, "source": "webhook"})
+        ...     event = {"flow": "lead", "payload": {...}, "user": "u1", "thread": "t1"}
+        ...     run = manager.ingest_event(event)
         ...     print(run.status(), run.result().records[0].data)
     """
 

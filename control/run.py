@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from control.async_run import AsyncRun
 from control.loop_thread import LoopThread
 from control.receipt import Receipt
 from envelope.envelope import Envelope
-from envelope.ports.journal_rows import Event, RunState
+from envelope.ports.journal_rows import Event, RunState, Signalled, Step
 from envelope.ports.journal_rows import Run as RunRow
 
 
@@ -36,6 +37,10 @@ class Run:
         """Return the run as the journal has it now."""
         return self._thread.call(self._run.row())
 
+    def steps(self) -> Sequence[Step]:
+        """Return the run's steps; see `AsyncRun.steps`."""
+        return self._thread.call(self._run.steps())
+
     def status(self) -> RunState:
         """Return the run's state."""
         return self._thread.call(self._run.status())
@@ -48,6 +53,10 @@ class Run:
         """Yield the run's events in order, from number `after` + 1 to the terminal one."""
         return self._thread.iterate(self._run.events(after))
 
+    def signal(self, name: str, data: Any = None) -> Signalled:
+        """Send the run a signal, which `ctx.wait_for(name)` of its flow returns."""
+        return self._thread.call(self._run.signal(name, data))
+
     def cancel(self, reason: str = "cancelled by the caller") -> RunState:
-        """Cancel the run and return its state."""
+        """Cancel the run with all that it started, and return its state."""
         return self._thread.call(self._run.cancel(reason))

@@ -10,17 +10,31 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Attempt, Event, Run, Step
+from envelope.ports.journal_rows import Attempt, Event, Run, RunFilter, Step, Waits
+
+MOST_CHILDREN = 200
+"""So many children of a run are shown, the newest of them."""
+
+WORK_KINDS = frozenset({"agent", "undo"})
+"""Kinds of steps in which an agent works; the others are recorded values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """A run with everything that the journal knows about it."""
+    """A run with everything that the journal knows about it.
+
+    Attributes:
+        children: The runs that it started, in order; the newest 200.
+        spent: Tokens and US dollars used by the oldest ancestor and all its descendants, who share
+            its budget.
+    """
 
     run: Run
     steps: Sequence[Step]
     attempts: Sequence[Attempt]
     events: Sequence[Event]
+    children: Sequence[Run]
+    spent: tuple[int, float]
 
     @classmethod
     async def read(cls, journal: Journal, run: Run) -> Self:
@@ -30,6 +44,8 @@ class RunReport:
             steps=await journal.steps(run.run_id),
             attempts=await journal.attempts(run.run_id),
             events=await _all_events(journal, run.run_id),
+            children=await _children(journal, run.run_id),
+            spent=await journal.spent(run.root_id or run.run_id),
         )
 
     def attempts_of(self, step: str) -> list[Attempt]:
@@ -38,13 +54,15 @@ class RunReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `runs show --json` prints."""
-        run, attempts = self.run, defaultdict(list)
+        run, attempts = self.run, defaultdict[str, list[Attempt]](list)
         for attempt in self.attempts:
-            attempts[attempt.step].append(_attempt_json(attempt))
+            attempts[attempt.step].append(attempt)
         return {
             **run_json(run),
+            "spent_by_family": _amount(*self.spent),
             "payload": _parsed(run.payload),
-            "steps": [_step_json(step, attempts[step.step]) for step in self.steps],
+            "steps": [step_json(step, attempts[step.step]) for step in self.steps],
+            "children": [run_json(child) for child in self.children],
             "events": [event_json(event) for event in self.events],
             "envelope": _parsed(run.envelope),
             "trace": run.trace,
@@ -67,6 +85,14 @@ def run_json(run: Run) -> dict[str, Any]:
         "priority": run.priority,
         "allow_delivery": run.allow_delivery,
         "trace_id": run.trace_id,
+        "singleton": run.singleton,
+        "parent": run.parent_id,
+        "root": run.root_id,
+        "replay_of": run.replay_of,
+        "replayed_as": run.replayed_as,
+        "budget": _budget_json(run),
+        "spent": _amount(run.spent_tokens, run.spent_usd),
+        "waits": _waits_json(run.waits),
         "steps_done": run.steps_done,
         "losses": run.losses,
         "worker": run.owner,
@@ -76,6 +102,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "finished_at": iso(run.finished_at),
         "seconds": seconds_of(run),
         "cancel_reason": run.cancel_reason,
+        "fingerprint": run.fingerprint,
         "error": _parsed(run.failure),
     }
 
@@ -106,11 +133,12 @@ def iso(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
-def _step_json(step: Step, attempts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def step_json(step: Step, attempts: Iterable[Attempt]) -> dict[str, Any]:
+    """Return a step with its attempts."""
     return {
         "step": step.step,
         "kind": step.kind,
-        "agent": step.agent if step.kind == "agent" else None,
+        "agent": step.agent if step.kind in WORK_KINDS else None,
         "status": step.state.value,
         "attempt": step.attempt,
         "inline": step.inline,
@@ -119,7 +147,7 @@ def _step_json(step: Step, attempts: Iterable[dict[str, Any]]) -> dict[str, Any]
         "started_at": iso(step.started_at),
         "finished_at": iso(step.finished_at),
         "seconds": seconds_of(step),
-        "attempts": list(attempts),
+        "attempts": [_attempt_json(attempt) for attempt in attempts],
         "input": _parsed(step.input),
         "result": _parsed(step.result),
         "error": _parsed(step.failure),
@@ -137,8 +165,34 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     }
 
 
+def _budget_json(run: Run) -> dict[str, Any] | None:
+    if run.budget_tokens is None and run.budget_usd is None:
+        return None
+    return _amount(run.budget_tokens, run.budget_usd)
+
+
+def _amount(tokens: int | None, usd: float | None) -> dict[str, Any]:
+    return {"tokens": tokens, "usd": usd}
+
+
+def _waits_json(waits: Waits | None) -> dict[str, Any] | None:
+    if waits is None:
+        return None
+    return {
+        "until": iso(waits.until),
+        "signals": sorted(waits.signals),
+        "children": list(waits.children),
+        "singleton": waits.singleton,
+    }
+
+
 def _parsed(text: str | None) -> Any:
     return None if text is None else json.loads(text)
+
+
+async def _children(journal: Journal, run_id: str) -> Sequence[Run]:
+    newest_first = await journal.runs(RunFilter(parent_id=run_id, limit=MOST_CHILDREN))
+    return newest_first[::-1]
 
 
 async def _all_events(journal: Journal, run_id: str) -> list[Event]:

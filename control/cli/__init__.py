@@ -18,7 +18,10 @@ muster = MusterGroup(
             "demo": ("control.cli.demo:demo", "Watch a real campaign run on embedded parts."),
             "dev": ("control.cli.dev:dev", "Run everything that development needs, here."),
             "enqueue": ("control.cli.enqueue:enqueue", "Enqueue a run of a flow."),
-            "runs": ("control.cli.runs:runs", "List, show, watch, cancel, retry, explain runs."),
+            "runs": ("control.cli.runs:runs", "List, show, watch, steer, retry, explain runs."),
+            "dead": ("control.cli.dead:dead", "List, show, replay dead letters."),
+            "agents": ("control.cli.agents:agents", "Who holds permits, who waits, and limits."),
+            "locks": ("control.cli.locks:locks", "List the locks that are held."),
             "config": ("control.cli.config:config", "Show the settings."),
         }
     ),

@@ -24,6 +24,16 @@ tag_option: Callable[[F], F] = click.option(
 )
 
 
+def keep_options(command: F) -> F:
+    """Add what a repetition takes over, as `from_step` and `keep`."""
+    command = click.option(
+        "--from-scratch", "keep", flag_value=False, default=True, help="Repeat every step."
+    )(command)
+    return click.option(
+        "--from", "from_step", metavar="STEP", help="Repeat this step and all after it."
+    )(command)
+
+
 def parsed_tags(given: Iterable[str]) -> dict[str, str]:
     """Read `name=value` pairs.
 
@@ -46,25 +56,34 @@ def parsed_payload(given: str) -> dict[str, Any]:
         InvalidInput: It cannot be read, or is not a JSON object.
         TooLarge: It is far beyond any cap.
     """
-    text, name = _payload_text(given)
-    if len(text) > _MOST_CHARACTERS:
-        raise TooLarge(f"{name} has more than {_MOST_CHARACTERS:,} characters.")
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise InvalidInput(f"{name} is nested too deeply.") from None
-    except ValueError as error:
-        raise InvalidInput(f"{name} is not JSON: {error}.") from None
+    value, name = _parsed(given, "The payload")
     if not isinstance(value, dict):
         raise InvalidInput(f"{name} is not a JSON object but {_kind(value)}.")
     return value
 
 
-def _payload_text(given: str) -> tuple[str, str]:
+def parsed_data(given: str) -> Any:
+    """Read a signal's data: any JSON, `@FILE`, or `-`; errors as `parsed_payload`."""
+    return _parsed(given, "The data")[0]
+
+
+def _parsed(given: str, what: str) -> tuple[Any, str]:
+    text, name = _text(given, what)
+    if len(text) > _MOST_CHARACTERS:
+        raise TooLarge(f"{name} has more than {_MOST_CHARACTERS:,} characters.")
+    try:
+        return json.loads(text), name
+    except RecursionError:
+        raise InvalidInput(f"{name} is nested too deeply.") from None
+    except ValueError as error:
+        raise InvalidInput(f"{name} is not JSON: {error}.") from None
+
+
+def _text(given: str, what: str) -> tuple[str, str]:
     if given == "-":
         return _decoded(sys.stdin.buffer.read(_MOST_CHARACTERS + 1), "The standard input")
     if not given.startswith("@"):
-        return given, "The payload"
+        return given, what
     path = Path(given[1:])
     try:
         with path.open("rb") as file:

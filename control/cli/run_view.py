@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from control.outcome import failure_of
-from control.run_report import RunReport, seconds_of
+from control.run_report import MOST_CHILDREN, WORK_KINDS, RunReport, seconds_of
 from envelope.envelope import Envelope
 from envelope.failure import Failure
 from envelope.ports.journal_rows import Attempt, Event, Run, RunState, Step
@@ -26,6 +26,7 @@ _COLOURS = {
     "dead": "red",
 }
 _DATA_WIDTH = 100
+_ENDING = 12
 
 
 def state_text(state: str) -> str:
@@ -68,15 +69,25 @@ def runs_table(runs: Iterable[Run]) -> Table:
     return table
 
 
-def print_run(console: Console, report: RunReport) -> None:
-    """Print a run: its facts, its steps, its events, its envelope or failure."""
+def print_run(console: Console, report: RunReport, reasons: Sequence[str] = ()) -> None:
+    """Print a run: its facts, its steps, children and events, its envelope or failure.
+
+    Args:
+        console: Where to.
+        report: The run.
+        reasons: Why it does not move.
+    """
     run = report.run
     console.print(f"[bold]{run.run_id}[/]  {state_text(run.state)}")
-    console.print(_facts(run))
-    steps = [step for step in report.steps if step.kind == "agent"]
+    console.print(facts_table({**_facts(run, report.spent), "why": "\n".join(reasons)}))
+    steps = [step for step in report.steps if step.kind in WORK_KINDS]
     if steps:
         console.print("\n[bold]Steps[/]")
         console.print(_steps_table(steps, report))
+    if report.children:
+        most = f", the newest {MOST_CHILDREN}" if len(report.children) == MOST_CHILDREN else ""
+        console.print(f"\n[bold]Children[/]{most}")
+        console.print(runs_table(report.children))
     console.print("\n[bold]Events[/]")
     for event in report.events:
         console.print(event_line(event))
@@ -100,8 +111,17 @@ def failure_text(failure: Failure) -> str:
     return f"[red]{escape(failure.code)}[/]{escape(where)}: {escape(failure.message)}"
 
 
-def _facts(run: Run) -> Table:
-    facts = {
+def facts_table(facts: Mapping[str, str | None]) -> Table:
+    """Return names and values, those that have one."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        if value:
+            table.add_row(f"[dim]{name}[/]", escape(value))
+    return table
+
+
+def _facts(run: Run, spent: tuple[int, float]) -> dict[str, str | None]:
+    return {
         "flow": f"{run.flow} v{run.version}",
         "source": run.source,
         "user": run.user,
@@ -114,14 +134,26 @@ def _facts(run: Run) -> Table:
         "took": seconds_text(seconds_of(run)),
         "worker": run.owner,
         "losses": str(run.losses) if run.losses else None,
+        "singleton": run.singleton,
+        "child of": run.parent_id,
+        "replay of": run.replay_of,
+        "replayed as": run.replayed_as,
+        "budget": _budget(run),
+        "spent": _amount(*spent),
         "cancelled": run.cancel_reason,
-        "payload": _cut(run.payload),
+        "payload": cut(run.payload),
     }
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        if value:
-            table.add_row(f"[dim]{name}[/]", escape(value))
-    return table
+
+
+def _budget(run: Run) -> str | None:
+    shared = " (its parents')" if run.parent_id else ""
+    limit = _amount(run.budget_tokens, run.budget_usd)
+    return f"{limit}{shared}" if limit else None
+
+
+def _amount(tokens: int | None, usd: float | None) -> str | None:
+    parts = (f"{tokens:,} tokens" if tokens else None, f"${usd:,.4f}" if usd else None)
+    return ", ".join(part for part in parts if part) or None
 
 
 def _steps_table(steps: Sequence[Step], report: RunReport) -> Table:
@@ -162,19 +194,21 @@ def _print_outcome(console: Console, run: Run) -> None:
     for record in envelope.records:
         console.print(f"  [bold]{record.id}[/]  [dim]{escape(record.provenance.source)}[/]")
         for name, value in record.data.items():
-            console.print(f"    [dim]{escape(name)}:[/] {escape(_cut(_plain(value)))}")
+            console.print(f"    [dim]{escape(name)}:[/] {escape(cut(_plain(value)))}")
     if envelope.records:
         console.print(f"[dim]Where it comes from: muster runs explain {run.run_id}[/]")
 
 
 def _labels(run: Run) -> str:
     tags = [f"{name}={value}" for name, value in run.tags.items()]
-    return "  ".join(part for part in (run.user, run.key, *tags) if part)
+    key = f"replay of …{run.replay_of[-_ENDING:]}" if run.replay_of else run.key
+    return "  ".join(part for part in (run.user, key, *tags) if part)
 
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Return the beginning of a text, as much as a line has room for."""
     return text if len(text) <= _DATA_WIDTH else f"{text[: _DATA_WIDTH - 1]}…"

@@ -1,4 +1,4 @@
-"""`muster runs …`: what happened, what happens, and how to step in."""
+"""`muster runs …`: what happened, and what happens."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from control.cli.explain import explain
 from control.cli.group import EXIT_RUN_FAILED
 from control.cli.options import json_option, parsed_tags, tag_option
 from control.cli.run_view import event_line, failure_text, print_run, runs_table, state_text
-from control.cli.session import with_client, with_journal
+from control.cli.session import with_backend, with_client, with_journal
+from control.cli.steer import cancel, retry, signal
 from control.cli.terminal import console, print_json, print_json_line, side_console
-from control.outcome import failure_of
-from control.retry import retry_run
+from control.outcome import failure_of, has_ended
 from control.run_lookup import find_run
 from control.run_report import RunReport, event_json, run_json
-from envelope.errors import InvalidInput
+from control.surroundings import Surroundings
+from control.why import why
+from envelope.errors import QueueUnavailable
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import Run, RunFilter, RunState
 
 
 @click.group()
 def runs() -> None:
-    """List, show, watch, cancel, retry, explain runs.
+    """List, show, watch, cancel, signal, retry, explain runs.
 
     RUN is a run's id, or a beginning or ending of it that no other run has.
     """
@@ -40,6 +42,7 @@ def runs() -> None:
 )
 @click.option("--flow", help="Only runs of this flow.")
 @tag_option
+@click.option("--parent", metavar="RUN", help="Only children of this run.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--before", metavar="RUN", help="Only runs older than this one.")
 @json_option
@@ -47,6 +50,7 @@ def list_runs(
     states: tuple[str, ...],
     flow: str | None,
     tags: tuple[str, ...],
+    parent: str | None,
     limit: int,
     before: str | None,
     as_json: bool,
@@ -56,10 +60,12 @@ def list_runs(
 
     async def work(journal: Journal) -> Sequence[Run]:
         older = (await find_run(journal, before)).run_id if before else None
+        parent_id = (await find_run(journal, parent)).run_id if parent else None
         which = RunFilter(
             states=frozenset(map(RunState, states)),
             flow=flow,
             tags=labels,
+            parent_id=parent_id,
             before=older,
             limit=limit,
         )
@@ -78,16 +84,20 @@ def list_runs(
 @click.argument("run")
 @json_option
 def show(run: str, as_json: bool) -> None:
-    """Show a run: state, times, steps with their attempts, events, envelope."""
+    """Show a run: state, times, steps with their attempts, children, events, envelope.
+
+    Of a run that has not ended it also says why it does not move.
+    """
 
     async def work(journal: Journal) -> RunReport:
         return await RunReport.read(journal, await find_run(journal, run))
 
     report = with_journal(work)
+    reasons = [] if has_ended(report.run) else _why(report.run)
     if as_json:
-        print_json(report.to_json())
+        print_json({**report.to_json(), "why": " ".join(reasons) or None})
     else:
-        print_run(console(), report)
+        print_run(console(), report, reasons)
 
 
 @runs.command()
@@ -120,51 +130,13 @@ def watch(ctx: click.Context, run: str, after: int, as_json: bool) -> None:
         ctx.exit(EXIT_RUN_FAILED)
 
 
-@runs.command()
-@click.argument("run")
-@click.option("--reason", default="cancelled from the terminal", show_default=True)
-@json_option
-def cancel(run: str, reason: str, as_json: bool) -> None:
-    """Cancel a run. One that is running stops as soon as its worker has stopped its agents."""
-
-    async def work(client: AsyncMuster) -> Run:
-        found = await client.get(run)
-        before = await found.status()
-        if before in {RunState.SUCCEEDED, RunState.FAILED, RunState.DEAD}:
-            raise InvalidInput(f"Run {found.id} has ended already: it is {before.value}.")
-        await found.cancel(reason)
-        return await found.row()
-
-    found = with_client(work)
-    if as_json:
-        print_json(run_json(found))
-        return
-    asked = found.state is not RunState.CANCELLED
-    what = "is asked to stop" if asked else state_text(found.state)
-    console().print(f"Run [bold]{found.run_id}[/] {what}.")
+for command in (cancel, signal, retry, explain):
+    runs.add_command(command)
 
 
-@runs.command()
-@click.argument("run")
-@json_option
-def retry(run: str, as_json: bool) -> None:
-    """Enqueue a new run with the flow and payload of a run that has ended.
-
-    The new run carries the tag retry_of with the id of the old one, and no idempotency key.
-    """
-
-    async def work(client: AsyncMuster) -> Run:
-        found = await client.get(run)
-        return await (await retry_run(await client.manager(), await found.row())).row()
-
-    made = with_client(work)
-    if as_json:
-        print_json(run_json(made))
-    else:
-        console().print(
-            f"Run [bold]{made.run_id}[/] is {state_text(made.state)}; "
-            f"it repeats {made.tags['retry_of']}."
-        )
-
-
-runs.add_command(explain)
+def _why(run: Run) -> list[str]:
+    """Ask Redis too, if there is one: permits, locks and queues are there."""
+    try:
+        return with_backend(lambda backend: why(Surroundings.of(backend), run))
+    except QueueUnavailable:
+        return with_journal(lambda journal: why(Surroundings(journal=journal), run))

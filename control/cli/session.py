@@ -1,4 +1,4 @@
-"""Runs a command's coroutine with what it needs: a client, or the journal alone."""
+"""Runs a command's coroutine with what it needs: a client, a backend, or the journal alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 from control.async_client import AsyncMuster
 from control.cli.logs import quiet_logs
 from envelope.ports.journal import Journal
+from worker.backend import Backend
 from worker.journal.open import journal_for
 from worker.settings import Settings
 
@@ -23,6 +24,21 @@ def with_client(work: Callable[[AsyncMuster], Awaitable[T]]) -> T:
     async def session() -> T:
         async with AsyncMuster(settings) as client:
             return await work(client)
+
+    return asyncio.run(session())
+
+
+def with_backend(work: Callable[[Backend], Awaitable[T]]) -> T:
+    """Connect by the settings, do `work`, let go: no users' modules are needed."""
+    settings = Settings.load()
+    quiet_logs(settings)
+
+    async def session() -> T:
+        backend = await Backend.open(settings)
+        try:
+            return await work(backend)
+        finally:
+            await backend.close()
 
     return asyncio.run(session())
 

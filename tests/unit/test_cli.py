@@ -33,10 +33,8 @@ from envelope.errors import (
 from orchestrators import orchestrator
 from tests.rig import flows
 from tests.rig.flows import Words
-from worker.backend import Backend
+from tests.unit.test_control_backend import backend_over
 from worker.journal.open import journal_for
-from worker.settings import Settings
-from worker.wakeups.in_process import InProcessWakeups
 
 Cli = Callable[..., Result]
 
@@ -99,7 +97,7 @@ def execute(url: str, *events: dict[str, Any]) -> list[str]:
         flows.reset()
         journal = journal_for(url)
         await journal.open()
-        backend = Backend(Settings.load(), journal, None, InProcessWakeups())
+        backend = backend_over(journal=journal)
         async with AsyncCampaignManager(backend) as manager:
             return [(await manager.ingest_event(event)).id for event in events]
 
@@ -307,7 +305,7 @@ def test_help_names_every_command_and_costs_no_heavy_import() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    for command in ("demo", "dev", "enqueue", "runs", "config"):
+    for command in ("demo", "dev", "enqueue", "runs", "dead", "agents", "locks", "config"):
         assert f"  {command} " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 

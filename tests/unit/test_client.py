@@ -17,10 +17,8 @@ from envelope.errors import InvalidInput, UnknownRun
 from envelope.events import EventType
 from envelope.ports.journal_rows import Commit, NewEvent, RunEnd, RunFilter, RunState
 from tests.rig import flows
-from worker.backend import Backend
-from worker.journal.memory import MemoryJournal
+from tests.unit.test_control_backend import backend_over
 from worker.queue.in_process import InProcessQueue
-from worker.settings import Settings
 from worker.wakeups.in_process import InProcessWakeups
 
 PATIENCE = 30
@@ -46,7 +44,7 @@ async def client(wakeups: InProcessWakeups | None = None) -> AsyncIterator[Async
         pass
 
     queue = InProcessQueue(ignore)
-    backend = Backend(Settings.load(), MemoryJournal(), queue, wakeups or InProcessWakeups())
+    backend = backend_over(queue=queue, wakeups=wakeups)
     async with AsyncMuster(manager=AsyncCampaignManager(backend)) as muster:
         yield muster
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,47 +11,23 @@ import pytest
 from control import CampaignManager, RunCancelled, RunFailed
 from control.async_manager import AsyncCampaignManager
 from control.event import Event
-from control.retry import retry_run
+from control.replay import replay_run
 from envelope.errors import (
     IdempotencyConflict,
     InvalidInput,
     JournalUnavailable,
     NotRegistered,
-    QueueUnavailable,
     TooLarge,
 )
-from envelope.ports.journal_rows import Accepted, Hint, NewRun, RunFilter, RunState
+from envelope.ports.journal_rows import Accepted, NewRun, RunFilter, RunState
 from tests.rig import flows
-from worker.backend import Backend
+from tests.unit.test_control_backend import RecordingQueue, backend_over
 from worker.journal.memory import MemoryJournal
-from worker.settings import Settings
-from worker.wakeups.in_process import InProcessWakeups
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     flows.reset()
-
-
-class RecordingQueue:
-    """Keeps what is sent, or is away."""
-
-    def __init__(self, *, away: bool = False) -> None:
-        self.away = away
-        self.sent: list[Hint] = []
-        self.calls = 0
-
-    async def enqueue(self, hints: Sequence[Hint]) -> None:
-        self.calls += 1
-        if self.away:
-            raise QueueUnavailable("Redis does not answer.")
-        self.sent += hints
-
-    async def depth(self, topics: Sequence[str]) -> dict[str, int]:
-        return dict.fromkeys(topics, 0)
-
-    async def close(self) -> None:
-        pass
 
 
 class AwayJournal(MemoryJournal):
@@ -63,9 +38,7 @@ class AwayJournal(MemoryJournal):
 
 
 def manager_over(queue: RecordingQueue, **settings: Any) -> AsyncCampaignManager:
-    return AsyncCampaignManager(
-        Backend(Settings.load(**settings), MemoryJournal(), queue, InProcessWakeups())
-    )
+    return AsyncCampaignManager(backend_over(queue=queue, **settings))
 
 
 def event(**fields: Any) -> dict[str, Any]:
@@ -194,7 +167,7 @@ def test_with_the_queue_away_the_run_is_accepted_and_left_to_the_reconciler() ->
 def test_with_the_journal_away_nothing_is_sent() -> None:
     async def scenario() -> None:
         queue = RecordingQueue()
-        backend = Backend(Settings.load(), AwayJournal(), queue, InProcessWakeups())
+        backend = backend_over(journal=AwayJournal(), queue=queue)
         with pytest.raises(JournalUnavailable):
             await AsyncCampaignManager(backend).ingest_event(event())
         assert queue.sent == []
@@ -255,12 +228,12 @@ def test_a_retry_is_a_new_run_that_names_the_old_one() -> None:
     async def scenario() -> None:
         async with await AsyncCampaignManager.in_process() as manager:
             old = await manager.ingest_event(event(key="k", user="u", tags={"a": "b"}))
-            new = await retry_run(manager, await old.row())
+            new = await replay_run(manager, await old.row())
             row = await new.row()
             assert new.id != old.id
             assert row.state is RunState.SUCCEEDED
-            assert dict(row.tags) == {"a": "b", "retry_of": old.id}
-            assert (row.user, row.key) == ("u", None)
+            assert (row.replay_of, (await old.row()).replayed_as) == (old.id, new.id)
+            assert (dict(row.tags), row.user) == ({"a": "b"}, "u")
 
     asyncio.run(scenario())
 
@@ -270,7 +243,7 @@ def test_a_run_that_has_not_ended_is_not_retried() -> None:
         manager = manager_over(RecordingQueue())
         run = await manager.ingest_event(event())
         with pytest.raises(InvalidInput, match="queued"):
-            await retry_run(manager, await run.row())
+            await replay_run(manager, await run.row())
         assert await run.cancel("enough") is RunState.CANCELLED
         with pytest.raises(RunCancelled, match="enough"):
             await run.result()
