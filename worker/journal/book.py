@@ -61,6 +61,7 @@ class Needs:
         signals: Runs whose signals are to be counted, by name.
         singletons: Singleton keys, to be locked after the runs.
         waiters: Runs of which is asked who waits for their end.
+        waits: Awaited runs, each with one of which is asked whether it is known to wait for it.
         leases: Whether the living workers are needed.
     """
 
@@ -73,6 +74,7 @@ class Needs:
     signals: set[str] = field(default_factory=set)
     singletons: set[str] = field(default_factory=set)
     waiters: set[str] = field(default_factory=set)
+    waits: set[tuple[str, str]] = field(default_factory=set)
     leases: bool = False
 
 
@@ -190,7 +192,10 @@ class Book:
 
     def wait_for(self, awaited: RunRow, run: RunRow) -> None:
         """Note that a run waits for the end of another one."""
-        self.waiters.setdefault(awaited.run_id, set()).add(run.run_id)
+        waiters = self.waiters.setdefault(awaited.run_id, set())
+        if run.run_id in waiters:
+            return
+        waiters.add(run.run_id)
         self.changes.new_waits.append(WaitEntry(awaited.run_id, run.run_id))
         if not awaited.awaited:
             awaited.awaited = True

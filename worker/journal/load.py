@@ -106,8 +106,6 @@ def load_book(connection: Connection, needs: Needs) -> tuple[Book, str | None]:
         book.origins.update((run_id, origin) for run_id, origin in rows)
     if needs.keys:
         _load_keys(connection, needs, book)
-    if needs.replays:
-        _load_steps(connection.execute(_ALL_STEPS, {"run_ids": list(needs.replays)}), book)
     load_ties(connection, needs, book)
     if needs.leases:
         book.living = frozenset(connection.scalars(_LIVING))

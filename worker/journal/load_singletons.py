@@ -17,6 +17,7 @@ _LOCK = (
     select(singletons.c.key)
     .where(any_of(singletons.c.key, "keys"))
     .order_by(singletons.c.key)
+    .with_for_update()
 )
 
 

@@ -212,7 +212,7 @@ class SqlJournal(SqlReads):
         return cast("Signalled", await self._write(SendSignal(run_id, name, data)))
 
     async def wake(self, limit: int, run_ids: Sequence[str] | None = None) -> Sequence[Hint]:
-        """Queue waiting runs for which something has come."""
+        """Queue waiting runs for which something has come, 500 at most with one call."""
         most = min(max(0, limit), _CHUNK)
         if run_ids is None:
             await self._ask_families(await self._reader.read(partial(read_unasked, limit=most)))

@@ -32,6 +32,7 @@ def check_waits(run_id: str, end: RunEnd) -> None:
 def need_waits(needs: Needs, run_id: str, waits: Waits) -> None:
     """Name what decides whether something awaited is there already."""
     needs.runs.update(waits.children)
+    needs.waits.update((child, run_id) for child in waits.children)
     if waits.signals:
         needs.signals.add(run_id)
 
@@ -58,4 +59,4 @@ def _reason(book: Book, run: RunRow, waits: Waits) -> Reason | None:
         # Asked to stop since its owner claimed it: the owner may not know. Once it knows, as any
         # later one does, a wait is a part of its compensation.
         return {"why": "cancel"}
-    return reason_to_wake(book, run, waits, waits.children)
+    return reason_to_wake(book, run, waits, frozenset(waits.children))

@@ -42,23 +42,13 @@ class WakeRuns:
     def apply(self, book: Book) -> Sequence[Hint]:
         """Return a hint for each run that was woken and is due, marked as sent."""
         rows = (book.runs.get(run_id) for run_id in dict.fromkeys(self.run_ids))
-        woken = [row for row in rows if row is not None and self._wake(book, row)]
+        awaited = frozenset(self.awaited)
+        woken = [row for row in rows if row is not None and _wake(book, row, awaited)]
         for run_id in self.awaited:
             self._note_told(book, book.runs.get(run_id))
         due = [row for row in woken if row.available_at <= book.now]
         mark_sent(book, due)
         return [row.hint for row in due]
-
-    def _wake(self, book: Book, run: RunRow) -> bool:
-        if run.state is not RunState.WAITING or run.waits is None:
-            return False
-        reason = reason_to_wake(book, run, run.waits, self.awaited)
-        if reason is None:
-            return False
-        if run.waits.singleton is not None:
-            book.take_key(book.singletons[run.waits.singleton], run)
-        wake(book, run, reason)
-        return True
 
     def _note_told(self, book: Book, run: RunRow | None) -> None:
         if run is None or not run.ended or not run.awaited:
@@ -99,6 +89,18 @@ def wake(book: Book, run: RunRow, reason: Reason) -> None:
     """Queue a waiting run and tell why."""
     queue_again(book, run)
     book.tell(run, EventType.RUN_WOKEN, **reason)
+
+
+def _wake(book: Book, run: RunRow, awaited: Collection[str]) -> bool:
+    if run.state is not RunState.WAITING or run.waits is None:
+        return False
+    reason = reason_to_wake(book, run, run.waits, awaited)
+    if reason is None:
+        return False
+    if run.waits.singleton is not None:
+        book.take_key(book.singletons[run.waits.singleton], run)
+    wake(book, run, reason)
+    return True
 
 
 def _has_ended(book: Book, run_id: str) -> bool:

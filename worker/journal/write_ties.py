@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from worker.journal.changes import Changes
 from worker.journal.rows import RunRow
@@ -35,10 +35,7 @@ _TAKE_KEY = (
     .values(run_id=bindparam("run"))
 )
 _INSERT_SIGNAL = insert(signals)
-_WAIT = text(
-    "INSERT INTO muster_waits (awaited_id, run_id) VALUES (:awaited_id, :run_id) "
-    "ON CONFLICT (awaited_id, run_id) DO NOTHING"
-)
+_INSERT_WAIT = insert(waits)
 _FORGET_WAIT = (
     delete(waits)
     .where(waits.c.awaited_id == bindparam("awaited_id"))
@@ -51,7 +48,7 @@ def write_ties(connection: Connection, changes: Changes) -> None:
     tied = [row for name, row in changes.ties.items() if name not in changes.accepted]
     _many(connection, _TIE_RUN, [{"at_run": row.run_id, **tie_values(row)} for row in tied])
     _many(connection, _INSERT_SIGNAL, [entry._asdict() for entry in changes.signals])
-    _many(connection, _WAIT, [entry._asdict() for entry in changes.new_waits])
+    _many(connection, _INSERT_WAIT, [entry._asdict() for entry in changes.new_waits])
     _many(connection, _FORGET_WAIT, [entry._asdict() for entry in changes.told_waits])
     taken = [{"at_key": key, "run": run_id} for key, run_id in changes.taken_keys.items()]
     _many(connection, _TAKE_KEY, taken)

@@ -205,6 +205,24 @@ def test_a_run_that_stands_behind_one_that_is_just_ending_is_woken(database: Bac
     database.using(body)
 
 
+def test_one_who_is_just_joining_the_line_is_not_forgotten_at_the_holders_end(
+    database: Backend,
+) -> None:
+    async def body(journal: Journal) -> None:
+        claim = await claimed(journal, singleton="k")
+        with under_way(database, Accept(a_run("theirs", singleton="k"))) as commit:
+            ours = asyncio.create_task(journal.commit(write_of(claim, **ending())))
+            await asyncio.wait([ours], timeout=0.3)  # SQLite has one lock, Postgres need not wait
+            waking = asyncio.create_task(journal.wake(10))
+            await asyncio.wait([waking], timeout=0.3)
+            commit()
+            await ours
+        hints = [*await waking, *await journal.wake(10)]
+        assert [hint.run_id for hint in hints] == ["theirs"]
+
+    database.using(body)
+
+
 def test_a_run_is_woken_by_one_process(database: Backend) -> None:
     async def body(journal: Journal) -> None:
         child = await claimed(journal)
