@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from control.looking import Lookout
 from control.outcome import RunTimeout, has_ended, outcome_of
 from control.receipt import Receipt
 from control.steering import Steering
+from control.streaming import Piece, Stream
 from envelope.envelope import Envelope
 from envelope.errors import UnknownRun
 from envelope.events import TERMINAL_EVENTS
@@ -114,6 +116,25 @@ class AsyncRun:
                 if has_ended(run := await self.row()) and run.events <= after:
                     return
                 await news.wait()
+
+    async def stream(self) -> AsyncIterator[Piece]:
+        """Yield pieces of text from now on, as agents produce them with `ctx.stream`.
+
+        They are for watching: some may be lost, and what has passed is not kept. What counts is in
+        the events and in the envelope.
+
+        Raises:
+            UnknownRun: There is no such run.
+        """
+        ended = asyncio.ensure_future(self.ended())
+        try:
+            async for piece in Stream(self._lookout.wakeups, self.id).pieces(ended):
+                yield piece
+            if ended.done():
+                ended.result()
+        finally:
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
 
     async def signal(self, name: str, data: Any = None) -> Signalled:
         """Send the run a signal, which `ctx.wait_for(name)` of its flow returns.

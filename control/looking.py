@@ -39,10 +39,13 @@ class Lookout:
 
     All listeners share one connection. Between notices each looks every so often, the more seldom
     the more there are, which bounds the load on the journal.
+
+    Attributes:
+        wakeups: What they listen to.
     """
 
     def __init__(self, wakeups: Wakeups) -> None:
-        self._wakeups = wakeups
+        self.wakeups = wakeups
         self._waiting = 0
 
     @property
@@ -64,7 +67,7 @@ class Lookout:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _listen(self, run_id: str, news: News) -> None:
-        notices = self._wakeups.listen(run_id)
+        notices = self.wakeups.listen(run_id)
         try:
             async for _ in notices:
                 news.tell()

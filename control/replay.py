@@ -23,7 +23,8 @@ async def replay_run(
     Args:
         manager: Accepts the run.
         run: The run to repeat, ended.
-        keep: Take over the steps that succeeded, with their results.
+        keep: Take over the steps that succeeded, with their results. Nothing is taken over from a
+            run that undid what it had done.
         from_step: Take over only those before this step.
 
     Raises:
@@ -50,6 +51,12 @@ async def replay_run(
         "budget_tokens": run.budget_tokens,
         "budget_usd": run.budget_usd,
     }
+    if keep and await _was_undone(manager, run):
+        if from_step is not None:
+            raise InvalidInput(
+                f"Run {run.run_id} undid what it had done. Repeat it from scratch, not from a step."
+            )
+        keep = False
     replay = Replay(run_id=run.run_id, keep=keep, before=from_step)
     return await manager.ingest_repetition(event, Repetition(run=run, replay=replay))
 
@@ -62,6 +69,11 @@ def check_extent(*, keep: bool, from_step: str | None) -> None:
     """
     if from_step is not None and not keep:
         raise InvalidInput("Either repeat from a step, or everything from scratch: not both.")
+
+
+async def _was_undone(manager: AsyncCampaignManager, run: Run) -> bool:
+    steps = await manager.backend.journal.steps(run.run_id)
+    return any(step.kind == "undo" for step in steps)
 
 
 def _key(run: Run) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from control.async_run import AsyncRun
 from control.loop_thread import LoopThread
 from control.receipt import Receipt
+from control.streaming import Piece
 from envelope.envelope import Envelope
 from envelope.ports.journal_rows import Event, RunState, Signalled, Step
 from envelope.ports.journal_rows import Run as RunRow
@@ -52,6 +53,10 @@ class Run:
     def events(self, after: int = 0) -> Iterator[Event]:
         """Yield the run's events in order, from number `after` + 1 to the terminal one."""
         return self._thread.iterate(self._run.events(after))
+
+    def stream(self) -> Iterator[Piece]:
+        """Yield pieces of text as agents produce them; see `AsyncRun.stream`."""
+        return self._thread.iterate(self._run.stream())
 
     def signal(self, name: str, data: Any = None) -> Signalled:
         """Send the run a signal, which `ctx.wait_for(name)` of its flow returns."""

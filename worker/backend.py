@@ -24,6 +24,7 @@ from worker.coordination.locks.redis_locks import RedisLocks
 from worker.coordination.permits.in_process import InProcessPermits
 from worker.coordination.permits.redis_permits import RedisPermits
 from worker.coordination.rates.in_process import InProcessRates
+from worker.coordination.rates.loops import LoopRates
 from worker.coordination.rates.redis_rates import RedisRates
 from worker.embedded import RedisServer, ensure_redis
 from worker.journal.memory import MemoryJournal
@@ -90,7 +91,7 @@ class Backend:
                 log=log,
                 grace_seconds=settings.lease_seconds,
             ),
-            rates=RedisRates(redis.url, log),
+            rates=LoopRates(lambda: RedisRates(redis.url, log)),
             locks=RedisLocks(redis.url, worker_id, log=log, alone=alive.nobody_else),
             budgets=RedisBudgets(redis.url, journal.spent, log),
             worker_id=worker_id,

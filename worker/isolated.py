@@ -19,6 +19,8 @@ from agents.execution import execute
 from agents.registry import AGENTS
 from envelope.failure import Failure
 from worker.app import MusterCelery, configure
+from worker.coordination.rates.loops import LoopRates
+from worker.coordination.rates.redis_rates import RedisRates
 from worker.embedded import ensure_redis
 from worker.engine.cell import StepOrder
 from worker.loading import load_modules
@@ -43,8 +45,10 @@ async def execute_run(settings: Settings, worker_id: str, run_id: str, owner: st
 
 async def execute_step(settings: Settings, descriptor: int, order: StepOrder) -> None:
     """Execute an attempt and its repetitions; write events and the answer to `descriptor`."""
-    resources = resources_of(settings)
     log = structlog.get_logger("muster").bind(run=order.run_id, step=order.step, agent=order.agent)
+    redis = ensure_redis(settings)
+    rates = LoopRates(lambda: RedisRates(redis.url, log))
+    resources = resources_of(settings, rates)
     attempt = order.attempt
 
     def tell(**line: Any) -> None:
@@ -81,7 +85,9 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
         failure = Failure.of(error, step=order.step, agent=order.agent, attempt=attempt)
         tell(attempt=attempt, envelope=None, failure=failure.model_dump_json())
     finally:
+        await rates.close()
         resources.close()
+        redis.close()
 
 
 def main(kind: str, *arguments: str) -> None:

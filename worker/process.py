@@ -9,6 +9,7 @@ import structlog
 
 from agents.registry import AGENTS
 from envelope.errors import JournalUnavailable
+from envelope.resources import Resources
 from worker.backend import Backend
 from worker.engine.admission import Admission
 from worker.engine.cell import Cell, SubprocessCell
@@ -49,7 +50,7 @@ class WorkerProcess:
         self._starting: asyncio.Task[EngineService] | None = None
         self._backend: Backend | None = None
         self._consumed: tuple[str, ...] = ()
-        self._resources = resources_of(settings)
+        self._resources: Resources | None = None
         self.admission = Admission(
             settings.max_runs, on_full=self._pause_topics, on_room=self._resume_topics
         )
@@ -76,20 +77,22 @@ class WorkerProcess:
             self._starting.cancel()
         if self._backend is not None:
             await self._backend.close()
-        await asyncio.to_thread(self._resources.close)
+        if self._resources is not None:
+            await asyncio.to_thread(self._resources.close)
         self._starting = None
 
     async def _start(self) -> EngineService:
         self._consumed = tuple(self._app.amqp.queues.consume_from)
         backend = self._backend = await self._connected()
         self._app.quarantine.sink = JournalSink(backend.journal, asyncio.get_running_loop())
+        resources = self._resources = resources_of(self._settings, backend.rates)
         service = EngineService(
             EngineParts(
                 settings=self._settings,
                 journal=backend.journal,
                 queue=backend.queue,
                 wakeups=backend.wakeups,
-                resources=self._resources,
+                resources=resources,
                 log=self._log,
                 cell=self._cell,
                 steps_here=self._steps_here(),

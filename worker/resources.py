@@ -11,6 +11,7 @@ from worker.coordination.rates.in_process import InProcessRates
 from worker.coordination.rates.loops import LoopRates
 from worker.settings import Settings
 
+
 def resources_of(settings: Settings, rates: RateLimits | None = None) -> Resources:
     """Return the agents' resources as the settings say; each is made when it is first used.
 

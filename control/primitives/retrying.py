@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from typing import TypeVar
 
-import structlog
-
 from agents.retries import RetryPolicy
+from control.primitives.logger import primitives_logger
 from envelope.errors import InvalidInput, Retryable, Unavailable
 
 T = TypeVar("T")
@@ -96,7 +95,7 @@ class _Attempts:
             attempts=retries + 1, base_seconds=delay, cap_seconds=cap, retry_on=retry_on
         )
         self._done = 0
-        self._log = structlog.get_logger("muster").bind(
+        self._log = primitives_logger().bind(
             work=name or getattr(fn, "__qualname__", type(fn).__name__), attempts=retries + 1
         )
 

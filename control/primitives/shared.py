@@ -14,9 +14,8 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-import structlog
-
 from control.loop_thread import LoopThread
+from control.primitives.logger import primitives_logger
 from worker.coordination.locks.progress.redis_progress import RedisProgress
 from worker.coordination.locks.redis_locks import RedisLocks
 from worker.embedded import ensure_redis
@@ -36,7 +35,7 @@ class Shared:
 
     def __init__(self, settings: Settings) -> None:
         self._redis = ensure_redis(settings)
-        self.log: Any = structlog.get_logger("muster")
+        self.log: Any = primitives_logger()
         holder = f"{socket.gethostname()}:{os.getpid()}"
         self.locks = RedisLocks(self._redis.url, holder, log=self.log)
         self.progress = RedisProgress(self._redis.url)

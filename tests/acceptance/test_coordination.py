@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +146,30 @@ def test_runs_of_one_key_go_one_after_the_other(cluster: Cluster) -> None:
             if line["what"] == "start" and line["run"] in mine
         ]
         assert list(dict.fromkeys(starts)) == [run.id for run in runs]
+
+
+@pytest.mark.timeout(180)
+def test_ten_thousand_items_pass_through_a_narrow_window(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker = cluster.start()
+    status = Path(f"/proc/{worker.process.pid}/status")
+    before = _peak_megabytes(status)
+    with cluster.client() as muster:
+        begun = time.monotonic()
+        run = muster.enqueue("streamed", {"name": "wide", "steps": 10_000})
+        made = run.result(timeout=150)
+        seconds = time.monotonic() - begun
+        assert made.records[0].data == {"good": 9_990, "bad": 10}
+        told = [json.loads(e.data) for e in events_of(muster, run.id) if e.type == "map.progress"]
+        assert [entry["done"] for entry in told] == list(range(500, 10_001, 500))
+    with capsys.disabled():
+        grown = _peak_megabytes(status) - before
+        print(f"\n  10,000 items in {seconds:.1f} s; the worker's peak grew by {grown:.0f} MB")
+
+
+def _peak_megabytes(status: Path) -> float:
+    if not status.exists():
+        return float("nan")
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024

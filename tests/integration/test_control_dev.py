@@ -176,7 +176,7 @@ def test_a_payload_comes_from_stdin_and_a_retry_repeats_it(terminal: Terminal) -
     run_id = json.loads(done.stdout)["run_id"]
     assert terminal.run(MUSTER, "runs", "watch", run_id).returncode == 0
     again = terminal.told(MUSTER, "runs", "retry", run_id)
-    assert again["tags"] == {"retry_of": run_id}
+    assert again["replay_of"] == run_id
     assert terminal.run(MUSTER, "runs", "watch", again["run_id"]).returncode == 0
     assert terminal.told(MUSTER, "runs", "show", again["run_id"])["payload"]["name"] == "Bo"
 

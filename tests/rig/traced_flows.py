@@ -109,6 +109,24 @@ async def fan(ctx: Any, request: Ticks) -> Envelope:
     return Envelope.from_records([{"steps": len(made)}], source="fan")
 
 
+@agent("count", inline=True, concurrency=1_000)
+async def count(ctx: Any, request: Tick) -> Envelope:
+    """Leave no line: there are many of these."""
+    if request.number % 1_000 == 999:
+        raise ValueError("one in a thousand fails")
+    return Envelope.from_records([{"number": request.number}], source="count")
+
+
+@orchestrator("streamed")
+async def streamed(ctx: Any, request: Ticks) -> Envelope:
+    """Very many items, one result at a time in memory."""
+    wanted = [Tick(number=number) for number in range(request.steps)]
+    good = bad = 0
+    async for made in ctx.each("count", wanted, limit=200, on_error="collect"):
+        good, bad = good + (made.status == "success"), bad + (made.status == "error")
+    return Envelope.from_records([{"good": good, "bad": bad}], source="streamed")
+
+
 @orchestrator("poisoned")
 async def poisoned(ctx: Any, request: Poison) -> Envelope:
     """Kill the worker."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from agents.rates import parse_rate
-
 from agents.definition import AgentDefinition
+from agents.rates import parse_rate
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import AgentLimit
 from envelope.ports.permits import Permits
@@ -50,5 +49,6 @@ class AgentLimits:
 
     def _rate_of(self, agent: AgentDefinition) -> Rate | None:
         override = self._set.get(agent.name)
-        text = (override.rate if override else None) or agent.rate
-        return parse_rate(text) if text else None
+        if override is not None and override.rate is not None:
+            return parse_rate(override.rate)
+        return agent.rate_limit

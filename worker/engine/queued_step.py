@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.context import StepContext
 from agents.definition import AgentDefinition
-from agents.execution import execute
+from agents.execution import BeforeAttempt, execute
 from agents.registry import AGENTS
 from envelope.canonical import canonical_json
 from envelope.envelope import Envelope, Status
@@ -132,8 +132,9 @@ class _Execution:
         return Outcome(self._attempt, seconds, result, failed, usage)
 
     async def _executed(self, agent: AgentDefinition) -> tuple[Envelope, str]:
+        before_attempt = self._parts.limits.before_attempt(agent)
         if suspected(self._parts, self._step.losses):
-            return await self._executed_alone()
+            return await self._executed_alone(before_attempt)
         done = await execute(
             agent,
             self._step.input,
@@ -142,12 +143,12 @@ class _Execution:
             first_attempt=self._attempt,
             on_retry=self._retried,
             on_usage=self._meter.add,
-            before_attempt=self._parts.limits.before_attempt(agent),
+            before_attempt=before_attempt,
         )
         self._attempt = done.attempt
         return done.envelope, done.json
 
-    async def _executed_alone(self) -> tuple[Envelope, str]:
+    async def _executed_alone(self, before_attempt: BeforeAttempt | None) -> tuple[Envelope, str]:
         """In a process of its own: this step's executors died, and this process shall not."""
         cell, run, step = self._parts.cell, self._run, self._step
         order = StepOrder(
@@ -163,6 +164,8 @@ class _Execution:
             trace_id=run.trace_id,
             request=step.input,
         )
+        if before_attempt is not None:
+            await before_attempt(step.attempt)
         answer = await cell.step(order, self._emit) if cell else None
         if answer is None:
             losses = step.losses + 1

@@ -38,6 +38,21 @@ class Reconciler:
             except QueueUnavailable as error:
                 self._parts.log.warning("reconciler.queue_away", error=str(error))
 
+    async def care_for_permits_for_ever(self) -> None:
+        """Look after permits every second; apart from the rest, because Redis may be slow."""
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            try:
+                await self.care_for_permits()
+            except JournalUnavailable as error:
+                self._parts.log.warning("permits.journal_away", error=str(error))
+
+    async def care_for_permits(self) -> None:
+        """Learn the limits set at run time, and mend what was lost of the permits."""
+        await self._parts.limits.refresh()
+        if self._lease.may_judge:
+            await self._parts.permits.look()
+
     async def round(self) -> None:
         """Look after everything that may have been missed, the most urgent first."""
         if self._lease.may_judge:
@@ -47,8 +62,6 @@ class Reconciler:
             await self._send_unsent(self._parts.queue)
         await self._engine.waiting.look()
         await self._engine.look()
-        await self._parts.limits.refresh()
-        await self._parts.permits.look()
 
     async def _rescue(self) -> None:
         rescued = await self._parts.journal.rescue(self._parts.settings.max_losses)

@@ -41,6 +41,7 @@ class EngineService:
         works = {
             "lease": self.lease.beat_for_ever,
             "reconciler": self.reconciler.work_for_ever,
+            "permits": self.reconciler.care_for_permits_for_ever,
             "waiting": self.engine.waiting.deliver_for_ever,
             "wakeups": self._listen_for_ever,
         }

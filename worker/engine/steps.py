@@ -67,7 +67,8 @@ class DurableSteps:
         self._waits = waits
         self._children = Children(parts, execution, execute_here)
         self._journal = RunJournal(parts, execution)
-        self._callers: dict[str, set[asyncio.Task[Any] | None]] = {}
+        self._callers: dict[str, str] = {}
+        self._shared: set[str] = set()
 
     @property
     def replaying(self) -> bool:
@@ -155,16 +156,22 @@ class DurableSteps:
 
     async def _meet(self, call: StepCall) -> Step | None:
         """Recognise a step; a changed flow ends the run, whatever its code would catch."""
-        callers = self._callers.setdefault(call.slot.rpartition("/")[0], set())
-        callers.add(asyncio.current_task())
         recorded: Step | None = None
         try:
             recorded = self._history.meet(call)
-            if recorded is None and len(callers) == 1:
+            if self._in_order(call) and recorded is None:
                 self._history.check_new(call)
         except NonDeterminism as error:
             await self._execution.abort(Stop.BROKEN, error)
         return recorded
+
+    def _in_order(self, call: StepCall) -> bool:
+        """Whether one task alone asks for the steps of this stretch of the flow."""
+        scope, task = call.slot.rpartition("/")[0], asyncio.current_task()
+        name = task.get_name() if task else ""
+        if self._callers.setdefault(scope, name) != name:
+            self._shared.add(scope)
+        return scope not in self._shared
 
     def _is_inline(self, call: StepCall) -> bool:
         here = self._parts.queue is None or call.agent.name in self._parts.steps_here
