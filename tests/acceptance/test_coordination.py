@@ -13,6 +13,7 @@ import redis
 
 from control import Run
 from tests.rig.cluster import Cluster, all_ended, events_of, repeated_after_commit, states
+from tests.rig.key_catalogue import unknown_keys
 from tests.services.waiting import wait_until
 
 LIMIT = 3
@@ -67,6 +68,7 @@ def test_a_limit_holds_for_the_cluster_through_a_flush_and_a_kill(
             for number in range(4)
         ]
         wait_until(lambda: len(cluster.trace()) > 20, 60, "the narrow agents work")
+        assert unknown_keys(redis.Redis.from_url(redis_url, decode_responses=True).keys()) == []
         redis.Redis.from_url(redis_url).flushall()
         wait_until(lambda: len(cluster.trace()) > 50, 60, "they work on after the flush")
         first.kill()
@@ -127,7 +129,7 @@ def test_a_cancelled_step_stops_on_another_worker_and_the_run_undoes_its_work(
 
 
 @pytest.mark.timeout(120)
-def test_runs_of_one_key_go_one_after_the_other(cluster: Cluster) -> None:
+def test_runs_of_one_key_go_one_after_the_other(cluster: Cluster, redis_url: str) -> None:
     cluster.start()
     cluster.start()
     with cluster.client() as muster:
@@ -137,6 +139,7 @@ def test_runs_of_one_key_go_one_after_the_other(cluster: Cluster) -> None:
         ]
         other = muster.enqueue("alone", {"name": "other", "steps": 2, "seconds": 0.2}, user="bob")
         other.result(timeout=60)
+        assert unknown_keys(redis.Redis.from_url(redis_url, decode_responses=True).keys()) == []
         wait_until(lambda: all_ended(muster, 7), 90, "all runs have ended")
         mine = {run.id for run in runs}
         assert most_at_once([line for line in cluster.trace() if line["run"] in mine]) == 1

@@ -235,6 +235,46 @@ def test_a_lock_of_a_flow_keeps_others_out() -> None:
     run(body)
 
 
+def test_a_run_that_lost_its_lock_goes_on_when_it_has_it_again() -> None:
+    async def body(rig: Rig) -> None:
+        lost = asyncio.Event()
+        with_lock = await rig.accept("locking", {"text": "one"})
+        run_id, rig.locks.until_lost = with_lock, _first(lost)  # type: ignore[method-assign]
+        task = asyncio.create_task(rig.execute(run_id))
+
+        async def begun() -> bool:
+            return CALLS["one"] == 1
+
+        await rig.until(begun, "it works under its lock")
+        await rig.locks.release("crm", run_id)  # as if its term were over
+        await rig.locks.acquire("crm", owner="another")
+        lost.set()
+
+        async def given_back() -> bool:
+            return not rig.worker("a").engine.running
+
+        await rig.until(given_back, "the run is given back")
+        assert await task is RunState.QUEUED
+        again = asyncio.create_task(rig.execute(run_id, "b"))
+        GATES["one"].set()
+        await rig.locks.release("crm", "another")
+        assert await again is RunState.SUCCEEDED
+
+    run(body)
+
+
+def _first(lost: asyncio.Event) -> Callable[[str, str], Awaitable[None]]:
+    """Tell the first who asks of a loss, and nobody after."""
+    asked = 0
+
+    async def until_lost(_key: str, _owner: str) -> None:
+        nonlocal asked
+        asked += 1
+        await (lost.wait() if asked == 1 else asyncio.Event().wait())
+
+    return until_lost
+
+
 @pytest.mark.parametrize("flow", ["many", "streaming"])
 def test_a_wide_map_keeps_its_order_and_counts_its_progress(flow: str) -> None:
     async def body(rig: Rig) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from envelope.errors import QueueUnavailable
-from worker.engine.execution import RunExecution
+from worker.engine.execution import RunExecution, Stop
 from worker.engine.parts import EngineParts
 
 _AGAIN_SECONDS = 1.0
@@ -17,15 +17,25 @@ _AGAIN_SECONDS = 1.0
 async def held_lock(
     parts: EngineParts, execution: RunExecution, key: str, why: str
 ) -> AsyncIterator[None]:
-    """Hold a lock in the name of the run, whatever worker executes it; wait for it for ever."""
+    """Hold a lock in the name of the run, whatever worker executes it; wait for it for ever.
+
+    Should it be lost, the run is given back: it goes on when it has the lock again.
+    """
     run = execution.run
     with execution.working():
         await _acquire(parts, key, run.run_id, f"{why} of run {run.run_id} ({run.flow})")
+    watch = asyncio.create_task(_give_back_when_lost(parts, execution, key))
     try:
         yield
     finally:
-        if not await _released(parts, key, run.run_id):
-            parts.log.warning("lock.was_lost", run=run.run_id, key=key)
+        watch.cancel()
+        await _release(parts, key, run.run_id)
+
+
+async def _give_back_when_lost(parts: EngineParts, execution: RunExecution, key: str) -> None:
+    await parts.locks.until_lost(key, execution.run.run_id)
+    parts.log.warning("lock.lost", run=execution.run.run_id, key=key)
+    execution.stop(Stop.RELEASED)
 
 
 async def _acquire(parts: EngineParts, key: str, owner: str, why: str) -> None:
@@ -39,8 +49,8 @@ async def _acquire(parts: EngineParts, key: str, owner: str, why: str) -> None:
             return
 
 
-async def _released(parts: EngineParts, key: str, owner: str) -> bool:
+async def _release(parts: EngineParts, key: str, owner: str) -> None:
     try:
-        return await parts.locks.release(key, owner)
-    except QueueUnavailable:
-        return True  # it lapses with its term
+        await parts.locks.release(key, owner)
+    except QueueUnavailable as error:
+        parts.log.warning("lock.not_released", key=key, error=str(error))  # it lapses by itself

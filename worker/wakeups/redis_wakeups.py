@@ -68,8 +68,10 @@ class RedisWakeups:
         if self._sending is not None:
             await self._sending
         self._closing = True
+        self._changed.set()
         while self._reading is not None and not self._reading.done():
-            # A task group whose child fails just then swallows the cancellation.
+            # A task group whose child fails just then swallows the cancellation, and a child that
+            # was cancelled within a timeout of the client may: both look at `_closing` as well.
             self._reading.cancel()
             await asyncio.wait({self._reading}, timeout=_AGAIN_SECONDS)
         if self._redis is not None:
@@ -103,7 +105,7 @@ class RedisWakeups:
     async def _follow(self, subscription: Any) -> None:
         """Subscribe and unsubscribe as listeners come and go."""
         current: set[str] = set()
-        while True:
+        while not self._closing:
             self._changed.clear()
             wanted = set(self._listeners)
             if new := wanted - current:
@@ -120,7 +122,7 @@ class RedisWakeups:
             ConnectionError: The connection is dead, though nobody closed it.
         """
         pinged = False
-        while True:
+        while not self._closing:
             message = await subscription.get_message(timeout=_SILENCE_SECONDS)
             if message is not None:
                 pinged = False

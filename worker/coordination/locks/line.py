@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from worker.coordination.locks.keys import LISTENING
 from worker.wakeups.redis_wakeups import RedisWakeups
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.8
 
 
 class Line:

@@ -13,7 +13,7 @@ from worker.coordination.locks.keys import ERA, FENCE, INDEX, lock_of
 from worker.coordination.locks.returns import Return, Returns
 from worker.coordination.locks.scripts import Scripts
 
-_RENEWED, _MISSING = 1, 0
+_RENEWED = 1
 _LOST = {0: "it lapsed", -1: "another has it"}
 
 
@@ -108,16 +108,16 @@ class Renewal:
             for part in (hold.name, hold.owner, round(hold.ask.request.ttl * 1_000))
         ]
         era, *results = await self._scripts.run("renew", keys, self._grace_ms, self._process, *told)
-        missing = []
+        flushed = []
         for hold, result in zip(holds, results, strict=True):
             if result == _RENEWED:
                 hold.renewed(sent_at, era)
-            elif result == _MISSING and hold.era != era:
-                missing.append(hold)
+            elif hold.era != era:
+                flushed.append(hold)
             else:
                 self._lose(hold, _LOST[result])
-        if missing:
-            await self._restore(missing, sent_at)
+        if flushed:
+            await self._restore(flushed, sent_at)
 
     async def _restore(self, holds: Sequence[Hold], sent_at: float) -> None:
         """Put back what a flush took away; what was released meanwhile goes again."""
@@ -128,7 +128,7 @@ class Renewal:
         era, *results = await self._scripts.run("restore", keys, self._grace_ms, *told)
         for hold, result in zip(holds, results, strict=True):
             if result != _RENEWED:
-                self._lose(hold, "Redis was flushed and came to remember it too late")
+                self._lose(hold, "Redis was flushed, and another has it or may have had it")
             elif self._has(hold):
                 hold.renewed(sent_at, era)
             else:

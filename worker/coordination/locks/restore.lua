@@ -17,12 +17,13 @@ local era, opens_in = era_of(KEYS[2], ARGV[1])
 
 local function restore(lock, a)
   local name, owner, ttl, fence = ARGV[a], ARGV[a + 2], ARGV[a + 3], ARGV[a + 7]
-  local present = redis.call('HMGET', lock, 'owner', 'ask')
-  if present[1] then
-    return present[1] == owner and process_of(present[2]) == process_of(ARGV[a + 1]) and 1 or 0
-  end
-  if opens_in <= 0 then
+  local present = redis.call('HMGET', lock, 'owner', 'ask', 'fence')
+  if not present[1] and opens_in <= 0 then
     return 0
+  end
+  -- Who acquired it last is right. Another who put it back before had not yet learned of its loss.
+  if present[1] and tonumber(present[3]) >= tonumber(fence) then
+    return present[1] == owner and process_of(present[2]) == process_of(ARGV[a + 1]) and 1 or 0
   end
   redis.call('HSET', lock, 'owner', owner, 'fence', fence, 'holder', ARGV[a + 4],
     'why', ARGV[a + 5], 'since', ARGV[a + 8], 'ttl', ttl, 'metadata', ARGV[a + 6],

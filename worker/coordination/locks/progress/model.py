@@ -35,8 +35,12 @@ class Progress(Contract):
         Raises:
             InvalidInput: It does not; says where.
         """
+        if isinstance(event, Progress):
+            return event
+        if not isinstance(event, Mapping):
+            raise InvalidInput(f"Progress is a mapping, not {type(event).__name__}.")
         try:
-            return event if isinstance(event, Progress) else cls.model_validate(dict(event))
+            return cls.model_validate(dict(event))
         except ValidationError as error:
             raise InvalidInput(f"This is not progress: {_complaints(error)}.") from None
 

@@ -79,13 +79,14 @@ class RedisProgress:
         silent_since = time.monotonic()
         while True:
             left = _left(silent_since, silence)
-            for event in await self._next(key, number, min(left, _BLOCK_SECONDS)):
+            events = await self._next(key, number, min(left, _BLOCK_SECONDS))
+            for event in events:
                 yield event
                 number, silent_since = event.number, time.monotonic()
-            if _left(silent_since, silence) <= 0:
+            if not events and _left(silent_since, silence) <= 0:
                 return
-            if time.monotonic() - silent_since >= _BLOCK_SECONDS:
-                number = min(number, await self._last(key))
+            if not events and await self._last(key) < number:
+                number = 0
 
     async def close(self) -> None:
         """Close the connections."""
