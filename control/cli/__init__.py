@@ -20,6 +20,7 @@ muster = MusterGroup(
             "enqueue": ("control.cli.enqueue:enqueue", "Enqueue a run of a flow."),
             "runs": ("control.cli.runs:runs", "List, show, watch, steer, retry, explain runs."),
             "dead": ("control.cli.dead:dead", "List, show, replay dead letters."),
+            "flows": ("control.cli.flows:flows", "List flows, and draw one."),
             "agents": ("control.cli.agents:agents", "Who holds permits, who waits, and limits."),
             "locks": ("control.cli.locks:locks", "List the locks that are held."),
             "config": ("control.cli.config:config", "Show the settings."),
