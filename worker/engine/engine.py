@@ -44,8 +44,8 @@ class Engine:
 
     def __init__(self, parts: EngineParts) -> None:
         self.parts = parts
-        self.waiting = WaitingSteps(parts)
         self.steps = QueuedSteps(parts)
+        self.waiting = WaitingSteps(parts, self.steps.executes)
         self._running: dict[str, RunExecution] = {}
         self._waits: dict[str, RunWaits] = {}
         self._background: set[asyncio.Task[object]] = set()

@@ -37,6 +37,10 @@ class QueuedSteps:
         """How many steps this process executes now."""
         return len(self._executions)
 
+    def executes(self, run_id: str, step: str) -> bool:
+        """Return whether this process executes that step."""
+        return (run_id, step) in self._executions
+
     def revoke(self, run_id: str, step: str) -> None:
         """Stop a step whose run has ended or is cancelled."""
         execution = self._executions.get((run_id, step))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -35,10 +35,16 @@ class Expected:
 
 
 class WaitingSteps:
-    """All of them, by run and step."""
+    """All of them, by run and step.
 
-    def __init__(self, parts: EngineParts) -> None:
+    Args:
+        parts: What the process provides.
+        executes_here: Whether this very process executes a step, and so holds its permit.
+    """
+
+    def __init__(self, parts: EngineParts, executes_here: Callable[[str, str], bool]) -> None:
         self._parts = parts
+        self._executes_here = executes_here
         self._expected: dict[tuple[str, str], Expected] = {}
         self._told: set[tuple[str, str]] = set()
         self._outbox: list[Hint] = []
@@ -57,8 +63,9 @@ class WaitingSteps:
             expected.step.cancel()
             if expected.publishing is not None:
                 expected.publishing.cancel()
-            # Without effect where the executor has taken it over.
-            self._parts.permits.release(ask.agent, ask.run_id, ask.step)
+            if not self._executes_here(ask.run_id, ask.step):
+                # Without effect where an executor elsewhere has taken it over.
+                self._parts.permits.release(ask.agent, ask.run_id, ask.step)
 
     def publish(self, expected: Expected) -> None:
         """Send a step's message with the next batch, once the step has its permit."""

@@ -34,7 +34,7 @@ local function give(agent, permit, ticket)
   if holder then
     redis.call('HDEL', key(agent, 'held'), permit)
   else
-    dequeue(agent, permit, ask, 0)
+    dequeue(agent, permit, line_of(ask))
   end
   touch(agent)
 end
@@ -46,7 +46,7 @@ local function register(agent, permit, holder)
   redis.call('HSET', key(agent, 'held'), permit, cjson.encode(holder))
   local ask = read(key(agent, 'asks'), permit)
   if ask then
-    dequeue(agent, permit, ask, 0)
+    dequeue(agent, permit, line_of(ask))
     if tonumber(ask.since) > tonumber(holder.since) then hand(agent, permit, ask) end
   end
 end

@@ -17,21 +17,20 @@
 --   muster:permits:<agent>:held        hash  permit -> JSON {worker, ticket, tenant, since}
 --   muster:permits:<agent>:asks        hash  permit -> JSON {worker, ticket, tenant, priority, since}
 --   muster:permits:<agent>:line:<line> zset  permit -> since: a tenant's waiters of one priority
---   muster:permits:<agent>:lines       zset  "<since of the first>:<line>" -> rank + start tag
---   muster:permits:<agent>:finished    zset  line in which nobody waits -> rank + its last finish tag
---   muster:permits:<agent>:clock       hash  priority -> virtual time: start tag of the last grant
+--   muster:permits:<agent>:lines       zset  line in which somebody waits -> its turn, by priority
+--   muster:permits:<agent>:turn        string  number of the last turn given out
 --
 -- Channels: muster:wake:<worker>, which is told of a grant that another worker's call led to:
 --   "permit <agent> <run> <step> <ticket> <since> <era>"
 --
--- Start-time fair queuing (Goyal, Vin, Cheng 1996) with every permit of cost 1: the first of a line
--- has the start tag max(virtual time, finish tag of the line), and the lowest tag is granted next.
--- Tags belong to the heads of lines alone, so that whoever leaves unserved costs a tenant nothing.
+-- Within a priority the lines take turns, which is fair queuing where every permit costs the same
+-- (Nagle 1985, RFC 970): the first of a tenant waits for one permit of every other tenant at most,
+-- and whoever leaves unserved costs a tenant nothing.
 
 local ERA, MISSING, DEADLINE = 'muster:permits:era', 'muster:permits:missing', 'muster:permits:deadline'
 local WORKERS, AGENTS = 'muster:permits:workers', 'muster:permits:agents'
 local LIMITS, DEFAULTS = 'muster:permits:limits', 'muster:permits:defaults'
-local RANK = 2 ^ 48 -- a priority's share of a score: ten of them and a tag fit a double exactly
+local RANK = 2 ^ 48 -- a priority's share of a score: ten of them fit a double exactly
 
 local given = cjson.decode(ARGV[1])
 local me = given.worker
@@ -93,83 +92,46 @@ end
 
 local function line_of(ask) return string.format('%d:%s', ask.priority, ask.tenant) end
 
-local function rank(line) return (9 - tonumber(string.sub(line, 1, 1))) * RANK end
-
--- The first permit of a line and the second, each with the name under which the line stands in
--- `lines` while that permit is its first.
-local function heads(agent, line)
-  local found = redis.call('ZRANGE', key(agent, 'line:' .. line), 0, 1, 'WITHSCORES')
-  local function member(since) return since and digits(tonumber(since)) .. ':' .. line end
-  return found[1], member(found[2]), found[3], member(found[4])
-end
-
--- The tag of a line in which nobody waited.
-local function start_tag(agent, line)
-  local virtual = redis.call('HGET', key(agent, 'clock'), string.sub(line, 1, 1)) or 0
-  local finished = redis.call('ZSCORE', key(agent, 'finished'), line) or 0
-  redis.call('ZREM', key(agent, 'finished'), line)
-  return math.max(rank(line) + tonumber(virtual), tonumber(finished))
+-- The line goes last among those of its priority.
+local function give_turn(agent, line)
+  local rank = (9 - tonumber(string.sub(line, 1, 1))) * RANK
+  local turn = redis.call('INCR', key(agent, 'turn'))
+  redis.call('ZADD', key(agent, 'lines'), digits(rank + turn), line)
 end
 
 local function enqueue(agent, permit, ask)
-  local line, lines = line_of(ask), key(agent, 'lines')
+  local line = line_of(ask)
   redis.call('HSET', key(agent, 'asks'), permit, cjson.encode(ask))
   redis.call('ZADD', key(agent, 'line:' .. line), ask.since, permit)
-  local first, member, second, former = heads(agent, line)
-  if first ~= permit then return end
-  local tag = second and redis.call('ZSCORE', lines, former) or start_tag(agent, line)
-  if second then redis.call('ZREM', lines, former) end
-  redis.call('ZADD', lines, digits(tonumber(tag)), member)
+  if redis.call('ZCARD', key(agent, 'line:' .. line)) == 1 then give_turn(agent, line) end
 end
 
--- Takes a waiter out. Its line's tag rises by the cost: 1 for a grant, 0 for who leaves unserved.
-local function dequeue(agent, permit, ask, cost)
-  local line, lines = line_of(ask), key(agent, 'lines')
-  local first, member, second, coming = heads(agent, line)
+-- Takes a waiter out. Returns whether others wait in its line.
+local function dequeue(agent, permit, line)
   redis.call('HDEL', key(agent, 'asks'), permit)
   redis.call('ZREM', key(agent, 'line:' .. line), permit)
-  if first ~= permit then return end
-  local tag = digits(tonumber(redis.call('ZSCORE', lines, member)) + cost)
-  redis.call('ZREM', lines, member)
-  if second then
-    redis.call('ZADD', lines, tag, coming)
-  else
-    redis.call('ZADD', key(agent, 'finished'), tag, line)
-  end
+  if redis.call('EXISTS', key(agent, 'line:' .. line)) == 1 then return true end
+  redis.call('ZREM', key(agent, 'lines'), line)
+  return false
 end
 
--- The virtual time becomes the tag of the last grant; finish tags up to it say nothing any more.
-local function advance(agent, priority, score)
-  local base = rank(priority)
-  redis.call('HSET', key(agent, 'clock'), priority, digits(score - base))
-  redis.call('ZREMRANGEBYSCORE', key(agent, 'finished'), digits(base), digits(score))
-end
-
--- Grants the next permit. Returns its priority and score; nothing where nobody waits.
+-- Grants the next permit. Returns whether somebody waited for it.
 local function grant_next(agent)
-  local found = redis.call('ZRANGE', key(agent, 'lines'), 0, 0, 'WITHSCORES')
-  if not found[1] then return end
-  local line = string.sub(found[1], 18)
-  local permit = heads(agent, line)
+  local line = redis.call('ZRANGE', key(agent, 'lines'), 0, 0)[1]
+  if not line then return false end
+  local permit = redis.call('ZRANGE', key(agent, 'line:' .. line), 0, 0)[1]
   local ask = read(key(agent, 'asks'), permit)
-  dequeue(agent, permit, ask, 1)
+  if dequeue(agent, permit, line) then give_turn(agent, line) end
   hand(agent, permit, ask)
-  return string.sub(line, 1, 1), tonumber(found[2])
+  return true
 end
 
 -- Grants what the limit allows, in order.
 local function settle(agent)
-  local reached = {}
   for _ = 1, closed() and 0 or free(agent) do
-    local priority, score = grant_next(agent)
-    if not priority then break end
-    reached[priority] = score
+    if not grant_next(agent) then break end
   end
-  if redis.call('EXISTS', key(agent, 'asks')) == 0 then
-    redis.call('DEL', key(agent, 'finished'), key(agent, 'clock'))
-  else
-    for priority, score in pairs(reached) do advance(agent, priority, score) end
-  end
+  if redis.call('EXISTS', key(agent, 'asks')) == 0 then redis.call('DEL', key(agent, 'turn')) end
 end
 
 local function settle_all()

@@ -97,7 +97,7 @@ class Office:
             agent.asks[permit] = replace(known, worker=worker, ticket=waiter.ticket)
         else:
             agent.asks[permit] = entry
-            agent.queue.put(permit, priority=ask.priority, tenant=ask.tenant, since=since)
+            agent.queue.put(permit, priority=ask.priority, tenant=ask.tenant)
 
     def _settle(self, name: str) -> None:
         agent = self._agents[name]

@@ -12,9 +12,9 @@ if era ~= '' then return cjson.encode({ era = era, opened = false }) end
 -- What is left is older than the loss: permits given back since would never come back.
 for _, agent in ipairs(redis.call('SMEMBERS', AGENTS)) do
   for _, line in ipairs(redis.call('ZRANGE', key(agent, 'lines'), 0, -1)) do
-    redis.call('DEL', key(agent, 'line:' .. string.sub(line, 18)))
+    redis.call('DEL', key(agent, 'line:' .. line))
   end
-  for _, part in ipairs({ 'held', 'asks', 'lines', 'finished', 'clock' }) do
+  for _, part in ipairs({ 'held', 'asks', 'lines', 'turn' }) do
     redis.call('DEL', key(agent, part))
   end
 end

@@ -10,25 +10,22 @@ HIGHEST = 9
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A tenant's waiters of one priority.
-
-    Attributes:
-        tag: Start tag of the first; every further one starts a permit's cost, 1, later.
-        waiting: When each began to wait, and the permit, in order.
-    """
+    """A tenant's waiters of one priority, in order."""
 
     priority: int
-    tenant: str
-    tag: int
-    waiting: Sequence[tuple[int, str]]
+    waiting: Sequence[str]
 
 
 def in_order(lines: Iterable[Line]) -> list[str]:
-    """Return the permits in the order of their grants if nobody else asks: place 1 first."""
+    """Return the permits in the order of their grants if nobody else asks.
+
+    Args:
+        lines: Whose turn is next first. Those of one priority take turns.
+    """
     places = sorted(
-        (HIGHEST - line.priority, line.tag + index, since, line.tenant, permit)
-        for line in lines
-        for index, (since, permit) in enumerate(line.waiting)
+        (HIGHEST - line.priority, round_, turn, permit)
+        for turn, line in enumerate(lines)
+        for round_, permit in enumerate(line.waiting)
     )
     return [permit for *_, permit in places]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 from envelope.errors import QueueUnavailable, Unavailable
 from envelope.ports.permits import AgentPermits, Living, PermitAsk
 from worker.coordination.permits import report, wire
-from worker.coordination.permits.desk import MAX_BATCH, Desk
+from worker.coordination.permits.desk import Desk
 from worker.coordination.permits.names import quoted, read_notice
-from worker.coordination.permits.wire import Fields, Reply, Wire
+from worker.coordination.permits.wire import NOTHING, Reply, Wire
 
 _AGAIN_SECONDS = 0.25
 _FAREWELL_SECONDS = 5.0
@@ -126,7 +126,7 @@ class RedisPermits:
 
     def _kick(self) -> None:
         if self._sending is None or self._sending.done():
-            self._sending = asyncio.ensure_future(self._send())
+            self._sending = asyncio.create_task(self._send(), name="muster-permits")
 
     async def _send(self) -> None:
         while self._desk.has_work:
@@ -144,8 +144,8 @@ class RedisPermits:
     async def _compare(self) -> Collection[str]:
         """Return the workers that the ledger knows of."""
         workers: list[str] = []
-        for waiting, held in self._chunks():
-            reply = await self._say("look", {"waiting": waiting, "held": held})
+        for said in wire.knowledge(self._desk):
+            reply = await self._say("look", said)
             self._desk.granted(wire.grants(reply["granted"]))
             for agent, permit, ticket in reply["vanished"]:
                 self._desk.vanished((agent, permit), ticket)
@@ -165,14 +165,14 @@ class RedisPermits:
 
     async def _write_limits(self) -> None:
         limits = self._limits
-        reply = await self._say("batch", {**_NOTHING, "limits": limits})
+        reply = await self._say("batch", {**NOTHING, "limits": limits})
         self._limits_written = self._limits is limits
         self._desk.granted(wire.grants(reply["granted"]))
 
     async def _leave(self) -> None:
         while self._desk.has_work:
             await self._exchange()
-        await self._say("batch", {**_NOTHING, "leaving": True})
+        await self._say("batch", {**NOTHING, "leaving": True})
 
     async def _say(self, script: str, said: Mapping[str, Any]) -> Reply:
         """Run a script; where the era is another, register in it first."""
@@ -196,34 +196,13 @@ class RedisPermits:
     async def _register(self, era: str) -> None:
         """Tell the ledger all that this desk has of it. The era may change again meanwhile."""
         limits = self._limits
-        for said in self._registration():
+        for said in wire.registration(self._desk, limits):
             reply = await self._call("batch", era, said)
             if not reply["ok"]:
                 return
             self._desk.granted(wire.grants(reply["granted"]))
         self._era = era
         self._limits_written = self._limits is limits
-
-    def _registration(self) -> Iterator[dict[str, Any]]:
-        waiting = [waiter for waiter in self._desk.waiting.values() if waiter.since]
-        rows = wire.registration(self._desk.held.items(), waiting)
-        limits = {} if self._limits is None else {"limits": self._limits}
-        for start in range(0, len(rows) + 1, MAX_BATCH):
-            chunk = rows[start : start + MAX_BATCH]
-            said: dict[str, Any] = {"gives": [], "holds": [], "asks": [], **limits}
-            for kind, fields in chunk:
-                said[kind].append(fields)
-            said["registered"] = start + MAX_BATCH > len(rows)
-            yield said
-
-    def _chunks(self) -> Iterator[tuple[list[Fields], list[Fields]]]:
-        """Name what the ledger should know; one chunk at least."""
-        known = [waiter for waiter in self._desk.waiting.values() if waiter.since]
-        waiting = [[*waiter.name, waiter.ticket] for waiter in known]
-        held = [[*name, held.ticket] for name, held in self._desk.held.items()]
-        for start in range(0, max(len(waiting), len(held), 1), MAX_BATCH):
-            chunk = slice(start, start + MAX_BATCH)
-            yield waiting[chunk], held[chunk]
 
     async def _call(self, script: str, era: str, said: Mapping[str, Any]) -> Reply:
         """Run a script. Calls are numbered, so that one which arrives late is recognised."""
@@ -252,6 +231,3 @@ class RedisPermits:
         elif not self._away:
             self._log.warning("permits.away", error=type(error).__name__)
         self._away = True
-
-
-_NOTHING: Mapping[str, Any] = {"gives": [], "holds": [], "asks": []}

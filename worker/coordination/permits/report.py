@@ -10,12 +10,10 @@ from urllib.parse import unquote
 
 from envelope.ports.permits import AgentPermits, PermitHolder, PermitWaiter
 from worker.coordination.permits.names import run_and_step
-from worker.coordination.permits.order import HIGHEST, Line, in_order, why
+from worker.coordination.permits.order import Line, in_order, why
 from worker.coordination.permits.wire import Fields, Reply
 
 _MICRO = 1_000_000
-_RANK = 2**48  # as in ledger.lua
-_SINCE = 17  # a time's digits and the colon that follows
 
 
 def agents(reply: Reply) -> list[AgentPermits]:
@@ -49,20 +47,11 @@ def _entries(flat: Sequence[str]) -> dict[str, dict[str, Any]]:
     return dict(sorted(found.items(), key=lambda item: (item[1]["since"], item[0])))
 
 
-def _lines(asks: dict[str, dict[str, Any]], flat: Sequence[str]) -> list[Line]:
-    waiting: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+def _lines(asks: dict[str, dict[str, Any]], names: Sequence[str]) -> list[Line]:
+    waiting: defaultdict[str, list[str]] = defaultdict(list)
     for permit, ask in asks.items():
-        waiting[f"{ask['priority']}:{ask['tenant']}"].append((int(ask["since"]), permit))
-    return [
-        _line(member[_SINCE:], int(float(score)), waiting[member[_SINCE:]])
-        for member, score in _pairs(flat).items()
-    ]
-
-
-def _line(name: str, score: int, waiting: list[tuple[int, str]]) -> Line:
-    priority, _, tenant = name.partition(":")
-    rank = HIGHEST - int(priority)
-    return Line(int(priority), tenant, score - rank * _RANK, waiting)
+        waiting[f"{ask['priority']}:{ask['tenant']}"].append(permit)
+    return [Line(int(name[0]), waiting[name]) for name in names]
 
 
 def _holder(permit: str, entry: dict[str, Any]) -> PermitHolder:

@@ -29,7 +29,7 @@ end
 for _, agent in ipairs(redis.call('SMEMBERS', AGENTS)) do
   local held, asks = theirs(key(agent, 'held')), theirs(key(agent, 'asks'))
   for _, entry in ipairs(held) do redis.call('HDEL', key(agent, 'held'), entry[1]) end
-  for _, entry in ipairs(asks) do dequeue(agent, entry[1], entry[2], 0) end
+  for _, entry in ipairs(asks) do dequeue(agent, entry[1], line_of(entry[2])) end
   if awaited or #held + #asks > 0 then settle(agent) end
 end
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from worker.coordination.permits.desk import Batch, Held, Waiter
+from worker.coordination.permits.desk import MAX_BATCH, Batch, Desk, Held, Waiter
 from worker.coordination.permits.names import Grant, Name, quoted
 from worker.coordination.permits.scripts import NAMES, script
 
@@ -20,6 +21,9 @@ _CONNECTIONS = 2
 
 Fields = list[Any]
 Reply = dict[str, Any]
+
+NOTHING: Mapping[str, Any] = {"gives": [], "holds": [], "asks": []}
+"""A batch without gives and asks."""
 
 
 class Wire:
@@ -52,12 +56,23 @@ class Wire:
             RedisError: Redis is away, or refuses.
         """
         text = json.dumps(said, separators=(",", ":"))
-        reply: Reply = json.loads(await self._scripts[name](args=[text]))
+        answer = await _cancellable(self._scripts[name](args=[text]))
+        reply: Reply = json.loads(answer)
         return reply
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+
+async def _cancellable(call: Awaitable[str]) -> str:
+    """The client sends with `asyncio.wait_for`, which loses cancellations before Python 3.12."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    answer = await call
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer
 
 
 def gives_and_asks(batch: Batch) -> dict[str, list[Fields]]:
@@ -66,10 +81,31 @@ def gives_and_asks(batch: Batch) -> dict[str, list[Fields]]:
     return {"gives": gives, "holds": [], "asks": [_ask(waiter) for waiter in batch.asks]}
 
 
-def registration(held: Iterable[tuple[Name, Held]], waiting: Iterable[Waiter]) -> list[Fields]:
-    """Say what is held and waited for: `["holds" or "asks", its fields]` each."""
-    holds: list[Fields] = [["holds", _hold(name, known)] for name, known in held]
-    return holds + [["asks", _ask(waiter)] for waiter in waiting]
+def registration(desk: Desk, limits: Mapping[str, int] | None) -> Iterator[dict[str, Any]]:
+    """Say all that a desk holds and waits for, in as many calls as it takes, one at least."""
+    rows = [("holds", _hold(name, held)) for name, held in desk.held.items()]
+    rows += [("asks", _ask(waiter)) for waiter in desk.waiting.values() if waiter.since]
+    for start in range(0, max(len(rows), 1), MAX_BATCH):
+        end = start + MAX_BATCH
+        said: dict[str, Any] = {
+            "gives": [],
+            "holds": [],
+            "asks": [],
+            "registered": end >= len(rows),
+        }
+        for kind, fields in rows[start:end]:
+            said[kind].append(fields)
+        yield said if limits is None else {**said, "limits": limits}
+
+
+def knowledge(desk: Desk) -> Iterator[dict[str, list[Fields]]]:
+    """Say what the ledger should know of a desk, in as many calls as it takes, one at least."""
+    known = [waiter for waiter in desk.waiting.values() if waiter.since]
+    waiting: list[Fields] = [[*waiter.name, waiter.ticket] for waiter in known]
+    held: list[Fields] = [[*name, permit.ticket] for name, permit in desk.held.items()]
+    for start in range(0, max(len(waiting), len(held), 1), MAX_BATCH):
+        chunk = slice(start, start + MAX_BATCH)
+        yield {"waiting": waiting[chunk], "held": held[chunk]}
 
 
 def grants(rows: Sequence[Fields]) -> list[Grant]:
