@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from typing import Annotated, Literal
 
@@ -69,8 +70,17 @@ class Failure(Contract):
             agent=agent,
             attempt=attempt,
             fingerprint=_fingerprint(code, error),
-            details={"trace": trace_text(error)} if traced and not known else {},
+            details=_details(error, traced=traced and not known),
         )
+
+
+def _details(error: BaseException, *, traced: bool) -> dict[str, JsonValue]:
+    """What a flow may want of an error besides its text."""
+    found: dict[str, JsonValue] = {"trace": trace_text(error)} if traced else {}
+    asked = getattr(error, "retry_after", None)
+    if isinstance(asked, int | float) and math.isfinite(asked):
+        found["retry_after"] = float(asked)
+    return found
 
 
 def trace_text(error: BaseException) -> str:

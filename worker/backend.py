@@ -14,6 +14,7 @@ from envelope.ports.locks import Locks
 from envelope.ports.permits import Permits
 from envelope.ports.queue import Queue
 from envelope.ports.rates import RateLimits
+from envelope.ports.shared import SharedStore
 from envelope.ports.wakeup import Wakeups
 from worker.alive import Alive, new_worker_id
 from worker.app import MusterCelery, configure
@@ -26,6 +27,8 @@ from worker.coordination.permits.redis_permits import RedisPermits
 from worker.coordination.rates.in_process import InProcessRates
 from worker.coordination.rates.loops import LoopRates
 from worker.coordination.rates.redis_rates import RedisRates
+from worker.coordination.shared.in_process import InProcessShared
+from worker.coordination.shared.redis_shared import RedisShared
 from worker.embedded import RedisServer, ensure_redis
 from worker.journal.memory import MemoryJournal
 from worker.journal.open import journal_for
@@ -53,6 +56,7 @@ class Backend:
     locks: Locks
     budgets: Budgets
     worker_id: str
+    shared: SharedStore = field(default_factory=InProcessShared)
     redis: RedisServer | None = None
     log: Any = field(default_factory=lambda: structlog.get_logger("muster"))
 
@@ -94,6 +98,7 @@ class Backend:
             rates=LoopRates(lambda: RedisRates(redis.url, log)),
             locks=RedisLocks(redis.url, worker_id, log=log, alone=alive.nobody_else),
             budgets=RedisBudgets(redis.url, journal.spent, log),
+            shared=RedisShared(redis.url),
             worker_id=worker_id,
             redis=redis,
             log=log,
@@ -113,6 +118,7 @@ class Backend:
             rates=InProcessRates(),
             locks=InProcessLocks(),
             budgets=InProcessBudgets(journal.spent),
+            shared=InProcessShared(),
             worker_id=new_worker_id(),
         )
 
@@ -120,6 +126,7 @@ class Backend:
         """Let go of everything; what was submitted is written first."""
         for shared in (self.permits, self.rates, self.locks, self.budgets, self.wakeups):
             await shared.close()
+        await self.shared.aclose()
         await self.journal.close()
         if self.queue is not None:
             await self.queue.close()

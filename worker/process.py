@@ -9,6 +9,7 @@ import structlog
 
 from agents.registry import AGENTS
 from envelope.errors import JournalUnavailable
+from envelope.ports.shared import SharedStore
 from envelope.resources import Resources
 from worker.backend import Backend
 from worker.engine.admission import Admission
@@ -86,6 +87,7 @@ class WorkerProcess:
         backend = self._backend = await self._connected()
         self._app.quarantine.sink = JournalSink(backend.journal, asyncio.get_running_loop())
         resources = self._resources = resources_of(self._settings, backend.rates)
+        resources.provide(SharedStore, lambda: backend.shared)  # type: ignore[type-abstract] # a port is provided under its Protocol
         service = EngineService(
             EngineParts(
                 settings=self._settings,

@@ -29,3 +29,6 @@ class SharedStore(Protocol):
 
     async def discard(self, key: str, value: str | None = None) -> bool:
         """Forget a key, or only if it has this value; return whether it was forgotten."""
+
+    async def aclose(self) -> None:
+        """Let go of connections."""

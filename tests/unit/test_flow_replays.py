@@ -16,6 +16,7 @@ from envelope.ports.shared import SharedStore
 from orchestrators.flow import (
     CircuitBreaker,
     CircuitPolicy,
+    CircuitState,
     Fallback,
     MoneyLeft,
     Node,
@@ -220,6 +221,25 @@ def test_a_replay_passes_a_breaker_that_has_opened_since() -> None:
             done = await taken_over(rig, run_id)
         assert trail_of_run(done) == ["a", "gate"]
         assert texts()["a"] == 1
+
+    run(body)
+
+
+def test_a_replayed_failure_is_not_counted_again() -> None:
+    async def body(rig: Rig) -> None:
+        store, policy = InProcessShared(), CircuitPolicy(failures=2)
+        for name in "ab":
+            rig.worker(name).parts.resources.provide(SharedStore, lambda: store)  # type: ignore[type-abstract]
+        registered(Fallback(CircuitBreaker(leaf("bad"), name="b", policy=policy), leaf("gate")))
+        run_id = await rig.accept(FLOW, {})
+        async with under_way(rig, run_id):
+            await until_done(rig, "gate")
+            GATES["gate"].set()
+            done = await taken_over(rig, run_id)
+        assert trail_of_run(done) == ["gate"]
+        circuit = Circuit(store, "b", policy)
+        assert await circuit.look() is CircuitState.CLOSED
+        assert await circuit.failed(await circuit.ask()), "this is the second failure"
 
     run(body)
 

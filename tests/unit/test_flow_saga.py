@@ -24,6 +24,7 @@ from tests.rig.flow_flows import (
     bury,
     leaf,
     mortal,
+    patient,
     registered,
     reset,
     settled_slots,
@@ -371,6 +372,8 @@ def test_a_run_that_is_cancelled_while_its_worker_is_dead_is_undone(
             registered(node())
             run_id = await rig.accept(FLOW, {})
             mortal(rig, "mortal", dies_at, after=after)
+            if "waits" not in name:
+                patient(rig, "mortal", "b")
             await rig.execute(run_id, "mortal")
             if (await rig.run(run_id)).state is not RunState.RUNNING:
                 return False

@@ -46,6 +46,7 @@ class RunExecution:
         self.error: BaseException | None = None
         self.waits: Waits | None = None
         self.on_idle: Callable[[], None] | None = None
+        self.unread: Callable[[], int] = lambda: 0
         self._task: asyncio.Task[Envelope] | None = None
         self._hold = hold
         self._to_cancel = claim.run.cancel_reason
@@ -135,6 +136,12 @@ class RunExecution:
                 self.on_idle()
 
     async def _tell_cancelled(self, reason: str) -> None:
+        """Let other branches read back what they had done, or nobody would undo it."""
+        left = -1
+        while self.unread() not in {0, left}:
+            left = self.unread()
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
         self.stop(Stop.CANCELLED, reason)
         await _for_ever()
 
@@ -149,6 +156,9 @@ class RunExecution:
             if self._draining and not self._busy:
                 self.stop(Stop.RELEASED)
 
+
+_TURNS = 50
+"""Turns of the loop in which a branch that reads its record meets at least one more step."""
 
 _LEAVES_TO_OTHERS = frozenset({Stop.FENCED, Stop.RELEASED})
 

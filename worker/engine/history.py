@@ -35,6 +35,10 @@ class History:
         """Whether settled steps remain that the flow has not met again."""
         return bool(self._unmet)
 
+    def unread(self) -> int:
+        """Return how many settled steps the flow has not met again."""
+        return len(self._unmet)
+
     def meet(self, call: StepCall) -> Step | None:
         """Return the recorded step that `call` stands for, or None for a new one.
 

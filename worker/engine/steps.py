@@ -64,6 +64,7 @@ class DurableSteps:
         self._waiting = waiting
         self._execution = execution
         self._history = history
+        execution.unread = history.unread
         self._waits = waits
         self._children = Children(parts, execution, execute_here)
         self._journal = RunJournal(parts, execution)

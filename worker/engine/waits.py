@@ -116,7 +116,7 @@ class RunWaits:
             return await wait.answer
         finally:
             self._pending.remove(wait)
-            self._stop_timer()
+            self._consider()
             if handle is not None:
                 handle.cancel()
 
@@ -152,10 +152,17 @@ class RunWaits:
         self._stop_timer()
         if self._parts.queue is None or not self._pending or not self._execution.idle:
             return  # where there is no queue, nobody could resume it
-        patience = self._parts.suspend_after_seconds
-        self._timer = asyncio.get_running_loop().call_later(patience, self._suspend)
+        if self._execution.undoing:
+            return  # a compensation is seen through
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._parts.suspend_after_seconds
+        self._timer = loop.call_at(due, self._suspend, due)
 
-    def _suspend(self) -> None:
+    def _suspend(self, due: float) -> None:
+        late = asyncio.get_running_loop().time() - due
+        if late > self._parts.suspend_after_seconds / 2:
+            self._consider()  # the loop was held up: what looks idle may not have had its turn
+            return
         soon = self._execution.now + self._parts.suspend_after_seconds
         waits = [wait for wait in self._pending if not wait.answer.done()]
         if len(waits) < len(self._pending) or not self._execution.idle:

@@ -7,3 +7,6 @@ from orchestrators.flow.process_store import ProcessStore
 
 class InProcessShared(ProcessStore):
     """A `SharedStore` that the callers of this object share."""
+
+    async def aclose(self) -> None:
+        """Nothing is to be let go of."""
