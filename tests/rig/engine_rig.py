@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from worker.coordination.locks.in_process import InProcessLocks
-from worker.coordination.permits.in_process import InProcessPermits
 
 from envelope.canonical import canonical_json, sha256_hex
 from envelope.ids import new_id
@@ -18,6 +16,8 @@ from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import TERMINAL_STATES, Event, Hint, NewRun, Run, RunState, Step
 from envelope.resources import Resources
 from orchestrators.registry import FLOWS
+from worker.coordination.locks.in_process import InProcessLocks
+from worker.coordination.permits.in_process import InProcessPermits
 from worker.engine.parts import EngineParts
 from worker.engine.service import EngineService
 from worker.journal.memory import MemoryJournal
