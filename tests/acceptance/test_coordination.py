@@ -29,16 +29,14 @@ def cluster(tmp_path: Path, redis_url: str, database: str) -> Iterator[Cluster]:
         made.stop()
 
 
-def most_at_once(lines: list[dict[str, Any]], until: float = float("inf")) -> int:
-    """Return how many executions overlapped, by the lines that they left; those of a killed
-    process, which left no end, count up to its death, which the caller excludes by `until`.
+def most_at_once(lines: list[dict[str, Any]]) -> int:
+    """Return how many executions overlapped; those of a killed process, which left no end, do not
+    count: nobody knows how long they lasted.
     """
-    changes: list[tuple[float, int]] = []
-    ends = {(line["run"], line["step"], line["attempt"]): line for line in lines if _ends(line)}
-    for line in lines:
-        name = (line["run"], line["step"], line["attempt"])
-        if line["what"] == "start" and line["at"] <= until and name in ends:
-            changes += [(line["at"], 1), (ends[name]["at"], -1)]
+    ends = {_execution(line): line["at"] for line in lines if line["what"] == "end"}
+    begun = [line for line in lines if line["what"] == "start" and _execution(line) in ends]
+    changes = [(line["at"], 1) for line in begun]
+    changes += [(ends[_execution(line)], -1) for line in begun]
     most = now = 0
     for _, change in sorted(changes):
         now += change
@@ -46,8 +44,9 @@ def most_at_once(lines: list[dict[str, Any]], until: float = float("inf")) -> in
     return most
 
 
-def _ends(line: dict[str, Any]) -> bool:
-    return bool(line["what"] == "end")
+def _execution(line: dict[str, Any]) -> tuple[Any, ...]:
+    """A step that is taken over may be executed under the same attempt by another process."""
+    return line["run"], line["step"], line["attempt"], line["pid"]
 
 
 def steps_of(cluster: Cluster, run: Run) -> int:
