@@ -16,6 +16,7 @@ from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import TERMINAL_STATES, Event, Hint, NewRun, Run, RunState, Step
 from envelope.resources import Resources
 from orchestrators.registry import FLOWS
+from worker.coordination.budgets.in_process import InProcessBudgets
 from worker.coordination.locks.in_process import InProcessLocks
 from worker.coordination.permits.in_process import InProcessPermits
 from worker.engine.parts import EngineParts
@@ -65,6 +66,7 @@ class Rig:
         self.queue = LossyQueue(self._handle)
         self.permits = InProcessPermits()
         self.locks = InProcessLocks()
+        self.budgets = InProcessBudgets(journal.spent)
         self.workers: dict[str, EngineService] = {}
         self.consumer = "a"
         self.settings = Settings(lease_seconds=10, heartbeat_seconds=2, reissue_seconds=3)
@@ -83,20 +85,20 @@ class Rig:
                 suspend_after_seconds=0.02,
                 permits=self.permits,
                 locks=self.locks,
+                budgets=self.budgets,
             )
             self.workers[name] = EngineService(parts)
         return self.workers[name]
 
     async def accept(self, flow: str, payload: Mapping[str, Any], **more: Any) -> str:
         text = canonical_json(payload)
+        facts = {"run_id": new_id(), "version": FLOWS.get(flow).version, **more}
         new = NewRun(
-            run_id=new_id(),
             flow=flow,
-            version=FLOWS.get(flow).version,
             payload=text,
             payload_sha256=sha256_hex(text),
             source="test",
-            **more,
+            **facts,
         )
         return (await self.journal.accept(new)).run_id
 
