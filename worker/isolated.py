@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 from typing import Any
 
 import structlog
@@ -30,15 +31,17 @@ from worker.resources import resources_of
 from worker.settings import Settings
 
 
-async def execute_run(settings: Settings, worker_id: str, run_id: str, owner: str) -> None:
-    """Execute a run that `owner` hands over, as a worker of that name, to its end."""
+async def execute_run(
+    settings: Settings, worker_id: str, run_id: str, owner: str, epoch: int
+) -> None:
+    """Execute a run that `owner` hands over under `epoch`, as `worker_id`, to its end."""
     app = MusterCelery("muster-isolated", set_as_current=False)
     with ensure_redis(settings) as redis:
         configure(app, redis.url)
         process = WorkerProcess(app, settings, worker_id=worker_id)
         try:
             service = await process.service()
-            await service.engine.execute(run_id, from_owner=owner)
+            await service.engine.execute(run_id, from_owner=owner, from_epoch=epoch)
         finally:
             await process.stop()
 
@@ -91,16 +94,23 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
 
 
 def main(kind: str, *arguments: str) -> None:
-    """Execute `run WORKER_ID RUN_ID OWNER`, or `step DESCRIPTOR` with its order on stdin."""
+    """Execute `run WORKER_ID RUN_ID OWNER EPOCH`, or `step DESCRIPTOR` with its order on stdin."""
     settings = Settings.load()
     configure_logs(settings)
     load_modules(settings.include)
     if kind == "run":
-        worker_id, run_id, owner = arguments
-        asyncio.run(execute_run(settings, worker_id, run_id, owner))
+        worker_id, run_id, owner, epoch = arguments
+        asyncio.run(execute_run(settings, worker_id, run_id, owner, int(epoch)))
     else:
-        order = StepOrder(**json.load(sys.stdin))
+        order = StepOrder(**json.loads(sys.stdin.readline()))
+        threading.Thread(target=_die_with_worker, daemon=True).start()
         asyncio.run(execute_step(settings, int(arguments[0]), order))
+
+
+def _die_with_worker() -> None:
+    """The worker holds the other end of the input: without it nobody takes the answer."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":

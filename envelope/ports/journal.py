@@ -53,6 +53,7 @@ class Journal(Protocol):
         worker_id: str,
         *,
         from_owner: str | None = None,
+        from_epoch: int | None = None,
         versions: Mapping[str, Sequence[int]] | None = None,
     ) -> Claim | None:
         """Take a queued run (or a running one whose owner's lease lapsed): epoch + 1, owner.
@@ -61,6 +62,7 @@ class Journal(Protocol):
             run_id: The run.
             worker_id: The process that takes it.
             from_owner: The living owner that hands it over; no loss is counted then.
+            from_epoch: The epoch under which it does; a later claim of its own is not handed over.
             versions: The versions of each flow that this process has; None for all there are.
 
         Returns None when the run is unknown, terminal, not yet available, owned by the living, or

@@ -28,14 +28,14 @@ class Cell:
         self.dies = dies
         self.ran: list[tuple[str, str | None]] = []
 
-    async def run(self, worker_id: str, run_id: str, owner: str) -> int:
+    async def run(self, worker_id: str, run_id: str, owner: str, epoch: int) -> int:
         self.ran.append((run_id, None))
         service = self.rig.worker(worker_id)
         await service.lease.take()
         if self.dies:
             assert await self.rig.journal.claim(run_id, worker_id, from_owner=owner)
             return -9
-        await service.engine.execute(run_id, from_owner=owner)
+        await service.engine.execute(run_id, from_owner=owner, from_epoch=epoch)
         return 0
 
     async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:

@@ -48,8 +48,8 @@ class StepAnswer:
 class Cell(Protocol):
     """Executes one run or step apart from all others."""
 
-    async def run(self, worker_id: str, run_id: str, owner: str) -> int:
-        """Have a run, handed over by `owner`, executed by a worker of that name.
+    async def run(self, worker_id: str, run_id: str, owner: str, epoch: int) -> int:
+        """Have a run, handed over by `owner` under `epoch`, executed by a worker of that name.
 
         Returns the exit code of its process.
         """
@@ -69,10 +69,10 @@ class SubprocessCell:
         self._free_for_runs = asyncio.Semaphore(_AT_ONCE)
         self._free_for_steps = asyncio.Semaphore(_AT_ONCE)
 
-    async def run(self, worker_id: str, run_id: str, owner: str) -> int:
+    async def run(self, worker_id: str, run_id: str, owner: str, epoch: int) -> int:
         """Start `python -m worker.isolated run …` and wait for it."""
         async with self._free_for_runs:
-            process = await _start("run", worker_id, run_id, owner)
+            process = await _start("run", worker_id, run_id, owner, str(epoch))
             try:
                 return await process.wait()
             finally:
@@ -110,12 +110,14 @@ async def _start(*arguments: str, pass_fds: tuple[int, ...] = ()) -> asyncio.sub
 
 
 async def _hand(process: asyncio.subprocess.Process, order: bytes) -> None:
-    """Write to the process's standard input: an argument of that size would be refused."""
+    """Write one line to the process's standard input: an argument of that size would be refused.
+
+    The input stays open: its end tells the process that its worker is dead.
+    """
     if process.stdin is not None:
         with suppress(ConnectionError):  # it died before it read; its exit says so
-            process.stdin.write(order)
+            process.stdin.write(order + b"\n")
             await process.stdin.drain()
-            process.stdin.close()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

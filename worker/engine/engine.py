@@ -59,12 +59,15 @@ class Engine:
         """The runs that this process executes now."""
         return self._running
 
-    async def execute(self, run_id: str, *, from_owner: str | None = None) -> RunState | None:
+    async def execute(
+        self, run_id: str, *, from_owner: str | None = None, from_epoch: int | None = None
+    ) -> RunState | None:
         """Execute a run to its end, or until it is given back.
 
         Args:
             run_id: The run.
             from_owner: The living worker that hands it over.
+            from_epoch: The epoch under which it does.
 
         Returns the state that was committed; None when the run was not to be had, or was lost to
         another worker. A duplicate message therefore changes nothing.
@@ -72,7 +75,11 @@ class Engine:
         if self._draining:
             return None
         claim = await self.parts.journal.claim(
-            run_id, self.parts.worker_id, from_owner=from_owner, versions=FLOWS.versions()
+            run_id,
+            self.parts.worker_id,
+            from_owner=from_owner,
+            from_epoch=from_epoch,
+            versions=FLOWS.versions(),
         )
         if claim is None:
             await self._word.missing_version(run_id)
@@ -114,6 +121,7 @@ class Engine:
         await self._idle.wait()
 
     async def _execute(self, claim: Claim) -> RunState | None:
+        await self._end_former(claim.run.run_id)
         execution = RunExecution(claim, self.parts.hold)
         self._running[claim.run.run_id] = execution
         self._idle.clear()
@@ -126,8 +134,15 @@ class Engine:
             state = await self._end(execution, ending)
         finally:
             self._forget(claim.run.run_id)
+            execution.ended.set()
         log.info("run.ended", state=str(state), stop=execution.stop_reason)
         return state
+
+    async def _end_former(self, run_id: str) -> None:
+        """A run that this process had lost has come back to it: its former execution ends first."""
+        while (former := self._running.get(run_id)) is not None:
+            former.stop(Stop.FENCED)
+            await former.ended.wait()
 
     def _forget(self, run_id: str) -> None:
         self._running.pop(run_id, None)

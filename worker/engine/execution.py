@@ -49,6 +49,7 @@ class RunExecution:
         self.unread: Callable[[], int] = lambda: 0
         self._task: asyncio.Task[Envelope] | None = None
         self._hold = hold
+        self.ended = asyncio.Event()
         self._to_cancel = claim.run.cancel_reason
         self._clock_offset = (claim.now or time.time()) - time.monotonic()
         self._busy = 0

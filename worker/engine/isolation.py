@@ -30,7 +30,7 @@ async def run_isolated(parts: EngineParts, run_id: str, epoch: int) -> RunState 
     note = NewEvent(type=EventType.RUN_ISOLATED, data=json.dumps({"worker": cell_id}))
     try:
         await parts.journal.commit(Commit(run_id=run_id, epoch=epoch, events=(note,)))
-        if parts.cell is None or await parts.cell.run(cell_id, run_id, parts.worker_id) == 0:
+        if parts.cell is None or await parts.cell.run(cell_id, run_id, parts.worker_id, epoch) == 0:
             return None
         rescue = await parts.journal.blame(run_id, cell_id, parts.settings.max_losses)
         if rescue is None:

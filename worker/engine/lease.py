@@ -34,7 +34,7 @@ class Lease:
         One whose own lease had lapsed may have been cut off together with them, by a database that
         was away: they get one more lease to come back, or all their work would be done twice.
         """
-        return time.monotonic() >= self._judges_from
+        return not self._engine.parts.hold.over and time.monotonic() >= self._judges_from
 
     async def take(self) -> None:
         """Announce this process; from now on it may own runs.

@@ -10,13 +10,15 @@ from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import AgentLimit
 from envelope.ports.permits import Permits
 from envelope.ports.rates import Rate, RateLimits, RateWant
+from worker.engine.hold import Hold
 
 
 class AgentLimits:
     """What holds for each agent now; the journal remembers what was set at run time."""
 
-    def __init__(self, journal: Journal, permits: Permits, rates: RateLimits) -> None:
+    def __init__(self, journal: Journal, permits: Permits, rates: RateLimits, hold: Hold) -> None:
         self._journal = journal
+        self._hold = hold
         self._permits = permits
         self._rates = rates
         self._set: Mapping[str, AgentLimit] = {}
@@ -35,15 +37,15 @@ class AgentLimits:
         }
         await self._permits.set_limits(concurrencies)
 
-    def before_attempt(self, agent: AgentDefinition) -> Callable[[int], Awaitable[None]] | None:
-        """Return what an attempt of the agent waits for; None where it has no rate limit."""
+    def before_attempt(self, agent: AgentDefinition) -> Callable[[int], Awaitable[None]]:
+        """Return what an attempt of the agent waits for: the process's lease, then its rate."""
         rate = self._rate_of(agent)
-        if rate is None:
-            return None
-        want = RateWant(key=f"agent:{agent.name}", rate=rate)
+        wants = [RateWant(key=f"agent:{agent.name}", rate=rate)] if rate is not None else []
 
         async def reserve(_attempt: int) -> None:
-            await self._rates.reserve([want])
+            await self._hold.assured()
+            if wants:
+                await self._rates.reserve(wants)
 
         return reserve
 

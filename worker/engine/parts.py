@@ -61,4 +61,4 @@ class EngineParts:
     @cached_property
     def limits(self) -> AgentLimits:
         """The agents' limits as they are now."""
-        return AgentLimits(self.journal, self.permits, self.rates)
+        return AgentLimits(self.journal, self.permits, self.rates, self.hold)

@@ -23,6 +23,7 @@ class TakeRun:
     run_id: str
     worker_id: str
     from_owner: str | None = None
+    from_epoch: int | None = None
     versions: Mapping[str, Sequence[int]] | None = None
 
     def need(self, needs: Needs) -> None:
@@ -47,7 +48,8 @@ class TakeRun:
             return run.available_at <= book.now
         if run.state is RunState.RUNNING:
             if self.from_owner is not None:
-                return run.owner == self.from_owner
+                same = self.from_epoch is None or run.epoch == self.from_epoch
+                return same and run.owner == self.from_owner
             # A second message for a run that this very process holds is a duplicate.
             return run.owner != self.worker_id and book.lapsed(run.owner)
         return False

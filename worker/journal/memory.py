@@ -80,11 +80,12 @@ class MemoryJournal(MemoryReads):
         worker_id: str,
         *,
         from_owner: str | None = None,
+        from_epoch: int | None = None,
         versions: Mapping[str, Sequence[int]] | None = None,
     ) -> Claim | None:
         """Take a queued run, or a running one whose owner's lease lapsed."""
         checked_text("Claim", run_id, worker_id)
-        operation = TakeRun(run_id, worker_id, from_owner, versions)
+        operation = TakeRun(run_id, worker_id, from_owner, from_epoch, versions)
         return cast("Claim | None", self._store.do(operation))
 
     async def commit(self, commit: Commit) -> int:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from sqlalchemy import Engine
+
 from envelope.errors import JournalUnavailable
 from envelope.ports.journal_rows import (
     Accepted,
@@ -90,9 +92,13 @@ class SqlJournal(SqlReads):
     def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
         self._url = database_url(url)
         self._patience = patience
-        self._parts: tuple[Writer, Reader] | None = None
+        self._parts: tuple[Writer, Writer, Reader] | None = None
         self._known: set[str] = set()
-        self._engines = (writer_engine(self._url), reader_engine(self._url))
+        self._engines = (
+            writer_engine(self._url),
+            writer_engine(self._url),
+            reader_engine(self._url),
+        )
 
     async def open(self) -> None:
         """Connect and bring the schema up to date; a second call changes nothing.
@@ -106,8 +112,9 @@ class SqlJournal(SqlReads):
     async def close(self) -> None:
         """Write what was submitted, then let go of everything."""
         if self._parts is not None:
-            writer, reader = self._parts
+            writer, beats, reader = self._parts
             await asyncio.to_thread(writer.close)
+            await asyncio.to_thread(beats.close)
             await asyncio.to_thread(reader.close)
             self._parts = None
         for engine in self._engines:
@@ -123,12 +130,14 @@ class SqlJournal(SqlReads):
         worker_id: str,
         *,
         from_owner: str | None = None,
+        from_epoch: int | None = None,
         versions: Mapping[str, Sequence[int]] | None = None,
     ) -> Claim | None:
         """Take a queued run, or a running one whose owner's lease lapsed."""
         checked_text("Claim", run_id, worker_id)
         return cast(
-            "Claim | None", await self._write(TakeRun(run_id, worker_id, from_owner, versions))
+            "Claim | None",
+            await self._write(TakeRun(run_id, worker_id, from_owner, from_epoch, versions)),
         )
 
     async def commit(self, commit: Commit) -> int:
@@ -171,9 +180,14 @@ class SqlJournal(SqlReads):
             await self._write(MarkSent(chunk))
 
     async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Beat:
-        """Renew this process's lease; return what it shall stop."""
+        """Renew this process's lease; return what it shall stop.
+
+        Over a connection of its own: a batch that waits for another process's locks, perhaps one
+        that is paused, must not cost this process its lease.
+        """
         known = worker.worker_id in self._known
-        beat = await self._write(RenewLease(checked_worker(worker), lease_seconds, known))
+        renewal = RenewLease(checked_worker(worker), lease_seconds, known)
+        beat = await self._beats.perform(renewal)
         self._known.add(worker.worker_id)
         return cast("Beat", beat)
 
@@ -251,29 +265,37 @@ class SqlJournal(SqlReads):
         return self._opened()[0]
 
     @property
-    def _reader(self) -> Reader:
+    def _beats(self) -> Writer:
         return self._opened()[1]
 
-    def _opened(self) -> tuple[Writer, Reader]:
+    @property
+    def _reader(self) -> Reader:
+        return self._opened()[2]
+
+    def _opened(self) -> tuple[Writer, Writer, Reader]:
         if self._parts is None:
             raise JournalUnavailable("The journal is not open. Await open() before use.")
         return self._parts
 
     def _open(self) -> None:
-        for_writes, for_reads = self._engines
+        for_writes, for_beats, for_reads = self._engines
         try:
             self._make_folder()
             upgrade(for_writes)
         except (*DATABASE_ERRORS, OSError) as error:
             raise unavailable(self._url, error) from error
+        reader = Reader(for_reads, self._patience)
+        self._parts = (self._started(for_writes), self._started(for_beats), reader)
+
+    def _started(self, engine: Engine) -> Writer:
         writer = Writer(
-            Store(for_writes),
+            Store(engine),
             away=partial(unavailable, self._url),
             refused=partial(refused, self._url),
             patience=self._patience,
         )
         writer.start()
-        self._parts = (writer, Reader(for_reads, self._patience))
+        return writer
 
     def _make_folder(self) -> None:
         if self._url.get_backend_name() == "sqlite" and self._url.database:

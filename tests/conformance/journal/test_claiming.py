@@ -186,6 +186,8 @@ def test_an_owner_hands_a_run_over_without_a_loss(backend: Backend) -> None:
             await journal.beat(a_worker(name), 60)
         assert await journal.claim(run_id, "w2", from_owner="w1") is not None, "it was queued"
         assert await journal.claim(run_id, "w3", from_owner="w1") is None, "w1 does not own it"
+        stale = await journal.claim(run_id, "w3", from_owner="w2", from_epoch=0)
+        assert stale is None, "w2 has claimed it anew since"
         handed = await journal.claim(run_id, "w3", from_owner="w2")
         assert handed is not None
         assert (handed.run.owner, handed.run.epoch, handed.run.losses) == ("w3", 2, 0)

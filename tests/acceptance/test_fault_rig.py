@@ -1,0 +1,85 @@
+"""Hundreds of runs under dozens of random faults: every rule of the design still holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from tests.rig.faults.checker import check
+from tests.rig.faults.client import Client, Load
+from tests.rig.faults.facts import Facts
+from tests.rig.faults.injector import SHORT_DECK, Injector
+from tests.rig.faults.report import refused_writes, report
+from tests.rig.faults.rig import FaultRig, fault_rig
+from tests.rig.faults.wishes import mixed_wishes
+from tests.services.postgres_server import PrivatePostgres, postgres_binaries
+from tests.services.presence import missing
+from tests.services.redis_server import PrivateRedis
+from tests.services.waiting import wait_until
+
+SEED = int(os.environ.get("MUSTER_TEST_SEED", "20261121"))
+LONG = bool(os.environ.get("MUSTER_TEST_LONG"))
+
+_SHORT_RUNS, _LONG_RUNS = 300, 3_000
+_LONG_DECKS = 9
+_END_SECONDS = 240.0
+_ACTIVE = ("queued", "running", "waiting")
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[FaultRig]:
+    binaries = postgres_binaries()
+    if binaries is None:
+        missing("Postgres", "install the package postgresql")
+    redis, postgres = PrivateRedis().start(), PrivatePostgres(binaries)
+    try:
+        postgres.start()
+        with fault_rig(tmp_path, redis, postgres, seed=SEED) as made:
+            yield made
+    finally:
+        postgres.close()
+        redis.close()
+
+
+@pytest.mark.timeout(600 if not LONG else 7_200)
+def test_no_rule_is_broken_under_random_faults(
+    rig: FaultRig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deck: Mapping[str, int] = SHORT_DECK
+    wanted = _SHORT_RUNS
+    if LONG:
+        deck = {name: times * _LONG_DECKS for name, times in SHORT_DECK.items()}
+        wanted = _LONG_RUNS
+    begun = time.monotonic()
+    rig.start()
+    load = Load(Client(rig.muster, rig.history), mixed_wishes(SEED, rig.canary), wanted, SEED)
+    Injector(rig, deck, SEED).strike_all(load)
+
+    def ended() -> bool:
+        rig.revive()
+        return not rig.muster.runs(states=_ACTIVE, limit=1)
+
+    load.finish()
+    wait_until(ended, _END_SECONDS, "all runs have ended")
+    load.join()
+    rig.note_permits_left()
+    facts = rig.facts()
+    keep(facts, tmp_path / "events.jsonl")
+    violations = check(facts)
+    with capsys.disabled():
+        print(f"\n{report(facts, violations, SEED, time.monotonic() - begun)}")
+    assert not violations
+    assert sum(refused_writes(facts).values()) > 0, "no zombie was seen: the trial proved nothing"
+    assert len([fault for fault in facts.faults if fault.hit]) >= sum(deck.values())
+
+
+def keep(facts: Facts, file: Path) -> None:
+    """Write every run's events beside the history, for whoever has to explain a violation."""
+    lines = [json.dumps(asdict(event)) for run in facts.runs.values() for event in run.events]
+    file.write_text("\n".join(lines))
