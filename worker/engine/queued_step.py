@@ -152,7 +152,7 @@ class _Execution:
         self._attempt = done.attempt
         return done.envelope, done.json
 
-    async def _executed_alone(self, before_attempt: BeforeAttempt | None) -> tuple[Envelope, str]:
+    async def _executed_alone(self, before_attempt: BeforeAttempt) -> tuple[Envelope, str]:
         """In a process of its own: this step's executors died, and this process shall not."""
         cell, run, step = self._parts.cell, self._run, self._step
         order = StepOrder(
@@ -168,8 +168,7 @@ class _Execution:
             trace_id=run.trace_id,
             request=step.input,
         )
-        if before_attempt is not None:
-            await before_attempt(step.attempt)
+        await before_attempt(step.attempt)
         answer = await cell.step(order, self._emit) if cell else None
         if answer is None:
             losses = step.losses + 1
