@@ -31,7 +31,7 @@ async def napping(ctx: Any, request: Words) -> Envelope:
     return Envelope.from_records([*before.records, *after.records], source="napping")
 
 
-@orchestrator("asking")
+@orchestrator("asking-twice")
 async def asking(ctx: Any, request: Words) -> Envelope:
     """Wait for two answers, one of them with a time limit."""
     first = await ctx.wait_for("answer")
@@ -89,7 +89,7 @@ async def only(ctx: Any, request: Words) -> Envelope:
     return await ctx.call("gated", {"text": request.text})
 
 
-@orchestrator("locking")
+@orchestrator("locking-crm")
 async def locking(ctx: Any, request: Words) -> Envelope:
     """Work under a lock."""
     async with ctx.lock("crm"):

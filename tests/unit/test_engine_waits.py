@@ -75,7 +75,7 @@ def test_a_night_s_sleep_holds_no_worker_and_survives_the_loss_of_all() -> None:
 
 def test_a_signal_wakes_a_run_and_one_sent_before_is_kept() -> None:
     async def body(rig: Rig) -> None:
-        run_id = await rig.accept("asking", {"text": "x"})
+        run_id = await rig.accept("asking-twice", {"text": "x"})
         await rig.journal.signal(run_id, "other", '"not for us"')
         await rig.journal.signal(run_id, "answer", '{"early": true}')
         await rig.execute(run_id)
@@ -91,7 +91,7 @@ def test_a_signal_wakes_a_run_and_one_sent_before_is_kept() -> None:
 
 def test_a_wait_that_times_out_says_so_and_a_later_signal_changes_nothing() -> None:
     async def body(rig: Rig) -> None:
-        run_id = await rig.accept("asking", {"text": "x"})
+        run_id = await rig.accept("asking-twice", {"text": "x"})
         await rig.journal.signal(run_id, "answer", "1")
         await rig.execute(run_id)
         await until_waiting(rig, run_id)
@@ -126,7 +126,7 @@ def test_a_run_with_a_step_under_way_stays_and_takes_its_signal_here() -> None:
 
 def test_children_run_once_and_wake_their_parent() -> None:
     async def body(rig: Rig) -> None:
-        run_id = await started(rig, "parent", "asking")
+        run_id = await started(rig, "parent", "asking-twice")
         await until_waiting(rig, run_id)
         for step in ("left", "right"):
             child = await child_of(rig, run_id, step)
@@ -195,7 +195,7 @@ def test_a_cancelled_run_undoes_what_it_did_even_on_another_worker() -> None:
 
 def test_a_cancelled_wait_ends_the_run_and_its_children() -> None:
     async def body(rig: Rig) -> None:
-        run_id = await started(rig, "parent", "asking")
+        run_id = await started(rig, "parent", "asking-twice")
         await until_waiting(rig, run_id)
         children = [await child_of(rig, run_id, text) for text in ("left", "right")]
         for child in children:
@@ -210,8 +210,8 @@ def test_a_cancelled_wait_ends_the_run_and_its_children() -> None:
 
 def test_a_lock_of_a_flow_keeps_others_out() -> None:
     async def body(rig: Rig) -> None:
-        first = await rig.accept("locking", {"text": "one"})
-        second = await rig.accept("locking", {"text": "two"})
+        first = await rig.accept("locking-crm", {"text": "one"})
+        second = await rig.accept("locking-crm", {"text": "two"})
         tasks = [asyncio.create_task(rig.execute(first))]
 
         async def begun() -> bool:
@@ -238,7 +238,7 @@ def test_a_lock_of_a_flow_keeps_others_out() -> None:
 def test_a_run_that_lost_its_lock_goes_on_when_it_has_it_again() -> None:
     async def body(rig: Rig) -> None:
         lost = asyncio.Event()
-        with_lock = await rig.accept("locking", {"text": "one"})
+        with_lock = await rig.accept("locking-crm", {"text": "one"})
         run_id, rig.locks.until_lost = with_lock, _first(lost)  # type: ignore[method-assign]
         task = asyncio.create_task(rig.execute(run_id))
 
@@ -309,15 +309,15 @@ def test_the_same_flows_run_with_nothing_at_all() -> None:
 
     made = asyncio.run(run_inline("napping", {"text": "x"}, sleep=no_sleep))
     assert [record.data["text"] for record in made.records] == ["BEFORE", "AFTER"]
-    asked = asyncio.run(run_inline("asking", {"text": "x"}, signals={"answer": [1]}))
+    asked = asyncio.run(run_inline("asking-twice", {"text": "x"}, signals={"answer": [1]}))
     assert asked.records[0].data == {"first": 1, "second": "none came"}
-    both = asyncio.run(run_inline("parent", {"text": "asking"}, signals={"answer": [1, 2, 3, 4]}))
+    both = asyncio.run(run_inline("parent", {"text": "asking-twice"}, signals={"answer": [1, 2, 3, 4]}))
     assert len(both.records) == 2
 
 
 def test_a_replay_asks_again_where_the_first_run_waited_in_vain() -> None:
     async def body(rig: Rig) -> None:
-        before = await rig.accept("asking", {"text": "x"})
+        before = await rig.accept("asking-twice", {"text": "x"})
         await rig.journal.signal(before, "answer", "1")
         await rig.execute(before)
         await until_waiting(rig, before)
@@ -325,7 +325,7 @@ def test_a_replay_asks_again_where_the_first_run_waited_in_vain() -> None:
         await rig.worker("b").lease.take()
         await rig.worker("b").reconciler.round()
         await rig.until_ended(before)
-        again = await rig.accept("asking", {"text": "x"}, replay=Replay(run_id=before))
+        again = await rig.accept("asking-twice", {"text": "x"}, replay=Replay(run_id=before))
         await rig.execute(again, "b")
         await until_waiting(rig, again)
         assert (await rig.journal.signal(again, "answer", "2")).woken
