@@ -185,7 +185,7 @@ def test_a_signal_reaches_a_flow_that_is_executed_in_process() -> None:
     async def scenario() -> None:
         async with await AsyncCampaignManager.in_process() as manager:
             ingesting = asyncio.create_task(
-                manager.ingest_event({"flow": "asking", "payload": {"text": "x"}})
+                manager.ingest_event({"flow": "asking-twice", "payload": {"text": "x"}})
             )
             async with AsyncMuster(manager=manager) as muster:
                 while not (rows := await muster.runs(states=["running"])):

@@ -311,7 +311,9 @@ def test_the_same_flows_run_with_nothing_at_all() -> None:
     assert [record.data["text"] for record in made.records] == ["BEFORE", "AFTER"]
     asked = asyncio.run(run_inline("asking-twice", {"text": "x"}, signals={"answer": [1]}))
     assert asked.records[0].data == {"first": 1, "second": "none came"}
-    both = asyncio.run(run_inline("parent", {"text": "asking-twice"}, signals={"answer": [1, 2, 3, 4]}))
+    both = asyncio.run(
+        run_inline("parent", {"text": "asking-twice"}, signals={"answer": [1, 2, 3, 4]})
+    )
     assert len(both.records) == 2
 
 
