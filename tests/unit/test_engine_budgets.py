@@ -11,7 +11,7 @@ import pytest
 from envelope.envelope import Envelope, Status
 from envelope.failure import Failure
 from envelope.ports.journal_rows import Run, RunFilter, RunState
-from tests.rig.engine_rig import Rig, rigged
+from tests.rig.engine_rig import rigged
 from tests.rig.metered_flows import Uses
 
 FLOW = "metered-steps"
@@ -67,23 +67,27 @@ def test_a_run_without_a_budget_is_not_metered() -> None:
     assert json.loads(run.envelope or "")["metadata"]["usage"]["input_tokens"] == 20_000
 
 
-def test_a_run_of_a_version_that_nobody_has_is_left_alone_and_named(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    async def go(rig: Rig) -> RunState:
-        run_id = await rig.accept(FLOW, {"each": 1, "times": 1})
-        run = await rig.run(run_id)
-        odd = await rig.accept(FLOW, {"each": 1, "times": 2}, version=7)
-        assert await rig.execute(odd) is None
-        assert await rig.execute(odd) is None
-        assert run.version == 1
-        return (await rig.run(odd)).state
+class Recorder:
+    """A log that keeps its warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[dict[str, Any]] = []
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.warnings.append({"event": event, **fields})
+
+
+def test_a_run_of_a_version_that_nobody_has_is_left_alone_and_named() -> None:
+    log = Recorder()
 
     async def scenario() -> RunState:
         async with rigged() as rig:
-            return await go(rig)
+            object.__setattr__(rig.worker("a").parts, "log", log)
+            odd = await rig.accept(FLOW, {"each": 1, "times": 2}, version=7)
+            assert await rig.execute(odd) is None
+            assert await rig.execute(odd) is None
+            return (await rig.run(odd)).state
 
     assert asyncio.run(scenario()) is RunState.QUEUED
-    said = capsys.readouterr().out
-    assert said.count("run.version_missing") == 1
-    assert "version=7" in said
+    assert [warning["event"] for warning in log.warnings] == ["run.version_missing"]
+    assert (log.warnings[0]["version"], log.warnings[0]["here"]) == (7, [1])
