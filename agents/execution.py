@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from pydantic import JsonValue
 
 from agents.context import StepContext
 from agents.definition import AgentDefinition
-from envelope.envelope import Envelope
+from envelope.effect import Gated
+from envelope.envelope import Envelope, Status
 from envelope.errors import InvalidEnvelope
+from envelope.failure import Failure
 from envelope.running import RUNNING, Running, utc_now
 from envelope.signature import from_canonical
 from envelope.usage import Usage
@@ -99,6 +103,8 @@ async def execute_once(
     try:
         async with asyncio.timeout(definition.timeout_seconds):
             made = await _invoke(definition, ctx, request)
+    except Gated as gated:
+        made = _gated(definition, gated)
     finally:
         RUNNING.reset(token)
         if on_usage is not None:
@@ -111,6 +117,13 @@ async def _invoke(definition: AgentDefinition, ctx: StepContext, request: object
         return await definition.function(ctx, request)  # type: ignore[misc] # is_async says so
     made = await asyncio.to_thread(definition.function, ctx, request)
     return await made if inspect.isawaitable(made) else made
+
+
+def _gated(definition: AgentDefinition, gated: Gated) -> Envelope:
+    """That nothing was sent is a result, not a failure."""
+    missing: list[JsonValue] = [asdict(each) for each in gated.missing]
+    error = Failure(code=gated.code, message=str(gated), details={"missing": missing})
+    return Envelope.from_records([], definition.name, status=Status.GATED, error=error)
 
 
 def _passed(

@@ -195,6 +195,63 @@ class LostTooOften(Terminal):
     code = "LOST_TOO_OFTEN"
 
 
+class NotSent(Retryable):
+    """Nothing was sent, and another attempt is worth it."""
+
+    code = "NOT_SENT"
+
+
+class Refused(Terminal):
+    """The receiver, or a rule of the channel, refused the effect for good. Nothing happened."""
+
+    code = "REFUSED"
+
+
+class EffectUnknown(Terminal):
+    """Nobody knows whether an effect happened: its sender was lost, or the receiver fell silent.
+
+    It is not tried again. A person looks and says so with `muster effects settle`.
+    """
+
+    code = "EFFECT_UNKNOWN"
+
+
+class EffectConflict(Terminal):
+    """The key of an effect belongs to another act. Use a new key for a new act."""
+
+    code = "EFFECT_CONFLICT"
+
+
+class UnknownEffect(Terminal):
+    """No effect of that key is in the ledger."""
+
+    code = "UNKNOWN_EFFECT"
+
+
+class UnknownApproval(Terminal):
+    """No approval of that id is in the ledger."""
+
+    code = "UNKNOWN_APPROVAL"
+
+
+class ApprovalRefused(Terminal):
+    """This decision is not valid: by whom, for what or when it was made. Nothing changed."""
+
+    code = "APPROVAL_REFUSED"
+
+
+class ApprovalRejected(Terminal):
+    """A person rejected what the run asked for."""
+
+    code = "APPROVAL_REJECTED"
+
+
+class ApprovalExpired(Terminal):
+    """Nobody consented within the time that the run gave, or the consent was not used in time."""
+
+    code = "APPROVAL_EXPIRED"
+
+
 class RunFailed(MusterError):
     """The run ended in `failed` or `dead`; `failure` of the run's row says why."""
 

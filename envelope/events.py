@@ -18,6 +18,8 @@ class EventType(StrEnum):
     RUN_WOKEN = "run.woken"
     RUN_SIGNALLED = "run.signalled"
     RUN_CANCELLING = "run.cancelling"
+    RUN_APPROVAL_REQUESTED = "run.approval_requested"
+    RUN_APPROVAL_DECIDED = "run.approval_decided"
     RUN_SUCCEEDED = "run.succeeded"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
@@ -28,6 +30,10 @@ class EventType(StrEnum):
     STEP_LOST = "step.lost"
     STEP_SUCCEEDED = "step.succeeded"
     STEP_FAILED = "step.failed"
+    EFFECT_INTENDED = "effect.intended"
+    EFFECT_SENT = "effect.sent"
+    EFFECT_FAILED = "effect.failed"
+    EFFECT_UNKNOWN = "effect.unknown"
 
 
 TERMINAL_EVENTS = frozenset(

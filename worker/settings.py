@@ -11,6 +11,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -40,6 +41,8 @@ from worker.settings_report import (
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
+_QUIET = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d (?P<zone>[\w+/-]+)")
+_CAP = re.compile(r"[1-9]\d{0,5}/[1-9]\d{0,3}[dh]")
 _SQLITE_FILE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)")
 
 PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
@@ -81,7 +84,7 @@ def _http_url(url: str | None) -> str | None:
     return url
 
 
-def _modules(value: object) -> object:
+def _parts(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -92,6 +95,24 @@ def _all_modules(names: tuple[str, ...]) -> tuple[str, ...]:
         if _MODULE.fullmatch(name) is None:
             raise ValueError("not the dotted name of a module")
     return names
+
+
+def _quiet(text: str | None) -> str | None:
+    if text is not None and (found := _QUIET.fullmatch(text.strip())) is not None:
+        try:
+            ZoneInfo(found["zone"])
+        except (ValueError, OSError, KeyError):
+            raise ValueError("not a known time zone") from None
+        return text.strip()
+    if text is not None:
+        raise ValueError("not hours and a time zone")
+    return None
+
+
+def _cap(text: str | None) -> str | None:
+    if text is not None and _CAP.fullmatch(text.strip()) is None:
+        raise ValueError("not a count and a period")
+    return text
 
 
 def _absolute(path: Path) -> Path:
@@ -138,7 +159,7 @@ class Settings(BaseSettings):
         json_schema_extra={"allowed": "a folder that can be written"},
     )
     include: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(_modules), AfterValidator(_all_modules)
+        tuple[str, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_all_modules)
     ] = Field(
         default=(),
         description="Your modules with agents and flows, loaded at start.",
@@ -187,6 +208,56 @@ class Settings(BaseSettings):
     allow_delivery: bool = Field(
         default=False,
         description="Whether anything may be sent at all. A run must allow it as well.",
+        json_schema_extra={"allowed": "true or false"},
+    )
+    delivery_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] = Field(
+        default=(),
+        description="Who may be reached: addresses, hosts, or patterns with *. Empty: anyone.",
+        json_schema_extra={"allowed": "patterns such as *@example.com, separated by commas"},
+    )
+    delivery_quiet: Annotated[str | None, AfterValidator(_quiet)] = Field(
+        default=None,
+        description="Hours in which nothing is sent, and their time zone.",
+        json_schema_extra={"allowed": "HH:MM-HH:MM ZONE, such as 20:00-08:00 Europe/Berlin"},
+    )
+    delivery_cap: Annotated[str | None, AfterValidator(_cap)] = Field(
+        default=None,
+        description="How often one recipient may be reached on one channel.",
+        json_schema_extra={"allowed": "COUNT/DAYSd or COUNT/HOURSh, such as 2/7d"},
+    )
+    approval_channels: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] = Field(
+        default=("email",),
+        description="Channels on which a person must approve exactly what is sent.",
+        json_schema_extra={"allowed": "names of channels, separated by commas; none: no channel"},
+    )
+    approval_seconds: PositiveSeconds = Field(
+        default=86_400.0,
+        description="An approval must be given and used within this time.",
+        json_schema_extra={"allowed": "seconds, more than 0"},
+    )
+    approvers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] = Field(
+        default=(),
+        description="Who may approve. Empty: anybody with access but the one who asks.",
+        json_schema_extra={"allowed": "names, each with :ROLE where not approver; commas between"},
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server that e-mails are handed to.",
+        json_schema_extra={"allowed": "smtp://, smtp+starttls:// or smtps://USER:PASSWORD@HOST"},
+    )
+    mail_from: str | None = Field(
+        default=None,
+        description="Sender of e-mails that name none.",
+        json_schema_extra={"allowed": "an address, or Name <address>"},
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Key that outgoing webhooks are signed with (Standard Webhooks).",
+        json_schema_extra={"allowed": "whsec_ and 24 to 64 bytes in base64"},
+    )
+    webhook_private: bool = Field(
+        default=False,
+        description="Whether webhooks may reach private and local addresses.",
         json_schema_extra={"allowed": "true or false"},
     )
     openai_api_key: SecretStr | None = Field(
@@ -274,10 +345,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.home / 'journal.sqlite3'}"
 
     def secrets(self) -> tuple[str, ...]:
-        """Values that may never leave the process: the API key, passwords inside URLs."""
-        key = self.openai_api_key.get_secret_value() if self.openai_api_key else None
-        urls = (self.redis_url, self.database_url, self.openai_base_url)
-        return tuple(s for s in (key, *map(url_password, urls)) if s)
+        """Values that may never leave the process: keys, passwords inside URLs."""
+        held = (self.openai_api_key, self.webhook_secret, self.smtp_url)
+        keys = [secret.get_secret_value() if secret else None for secret in held]
+        urls = (self.redis_url, self.database_url, self.openai_base_url, keys[-1])
+        return tuple(s for s in (*keys, *map(url_password, urls)) if s)
 
     def described(self) -> tuple[SettingRow, ...]:
         """One row for each setting, secrets masked: what `muster config show` prints."""

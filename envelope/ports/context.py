@@ -10,6 +10,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from envelope.approval import Approval, ApprovalRequest
+from envelope.effect import Effect, Send, Sent
 from envelope.envelope import Envelope
 
 T = TypeVar("T")
@@ -166,6 +168,16 @@ class RunContext(Protocol):
             InvalidInput: The payload does not fit the flow's model.
         """
 
+    async def approve(self, request: ApprovalRequest) -> Approval:
+        """Wait, without holding a worker, until a person consents to exactly this.
+
+        Neither an agent nor the user whom the run is for can consent.
+
+        Raises:
+            ApprovalRejected: A person said no.
+            ApprovalExpired: Nobody decided in time.
+        """
+
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
         """Hold a lock of the cluster for as long as the block lasts; waits for its turn.
 
@@ -239,6 +251,22 @@ class AgentContext(Protocol):
     @property
     def log(self) -> Log:
         """A logger bound to this attempt."""
+
+    async def effect(self, effect: Effect, send: Send) -> Sent:
+        """Act on the outside world, at most once per key.
+
+        The gate is asked and the intent committed, then `send` is awaited with the effect's key,
+        then the outcome is committed. An effect that happened before is not repeated: its receipt
+        comes back.
+
+        Raises:
+            Gated: The gate keeps it back. Left alone, the step returns an envelope of status
+                `gated`.
+            EffectUnknown: Nobody knows whether an earlier attempt happened.
+            EffectConflict: The key was used for another act.
+            NotSent: As `send` raised it; the step is tried again.
+            Refused: As `send` raised it.
+        """
 
     def resource(self, kind: type[T]) -> T:
         """Return what the composition root provides under the Protocol or class `kind`.

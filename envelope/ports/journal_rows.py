@@ -128,6 +128,8 @@ class Run:
         fingerprint: That of the failure, which groups runs of one cause.
         replay_of: The run that this one repeats.
         replayed_as: The newest run that repeats this one.
+        origin_id: The first run of a chain of repetitions, whose name keys of effects carry; the
+            run itself where it repeats none.
     """
 
     run_id: str
@@ -171,6 +173,7 @@ class Run:
     fingerprint: str | None = None
     replay_of: str | None = None
     replayed_as: str | None = None
+    origin_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

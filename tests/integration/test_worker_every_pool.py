@@ -73,7 +73,8 @@ def test_a_body_is_retried(broker: Broker, task: str) -> None:
     broker.send(task)
     until(lambda: "success" in broker.signals(task), what="the last attempt succeeds")
     assert [row["retries"] for row in broker.traces("attempt")] == [0, 1, 2]
-    assert broker.signals(task).count("retry") == 2
+    # A child that hands the next attempt on tells of it after another child may have begun that.
+    until(lambda: broker.signals(task).count("retry") == 2, what="both retries are told")
     until(broker.settled, what="every attempt is acknowledged")
 
 
