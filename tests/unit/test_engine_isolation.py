@@ -73,7 +73,11 @@ def test_an_innocent_run_survives_its_isolation() -> None:
             assert cell.ran == [(run_id, None)]
             run = await rig.run(run_id)
             assert (run.state, run.losses) == (RunState.SUCCEEDED, 0)
-            assert "run.isolated" in checked_events(await rig.events(run_id))
+            kinds = checked_events(await rig.events(run_id))
+            assert kinds.index("run.isolated") < kinds.index("run.released")
+            executors = [each.executor for each in await rig.journal.attempts(run_id)]
+            assert executors[0].startswith("isolated-")
+            assert set(executors[1:]) == {"b"}, "its first step cleared it: others go on with it"
 
     asyncio.run(scenario())
 

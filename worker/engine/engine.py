@@ -72,21 +72,30 @@ class Engine:
         Returns the state that was committed; None when the run was not to be had, or was lost to
         another worker. A duplicate message therefore changes nothing.
         """
-        if self._draining:
-            return None
-        claim = await self.parts.journal.claim(
-            run_id,
-            self.parts.worker_id,
-            from_owner=from_owner,
-            from_epoch=from_epoch,
-            versions=FLOWS.versions(),
-        )
-        if claim is None:
-            await self._word.missing_version(run_id)
-            return None
-        if suspected(self.parts, claim.run.losses):
-            return await run_isolated(self.parts, run_id, claim.run.epoch)
-        return await self._execute(claim)
+        while not self._draining:
+            claim = await self.parts.journal.claim(
+                run_id,
+                self.parts.worker_id,
+                from_owner=from_owner,
+                from_epoch=from_epoch,
+                versions=FLOWS.versions(),
+            )
+            if claim is None:
+                await self._word.missing_version(run_id)
+                return None
+            if not suspected(self.parts, claim.run.losses):
+                return await self._execute(claim, alone=from_owner is not None)
+            state = await run_isolated(self.parts, run_id, claim.run.epoch)
+            if not await self._came_back(run_id, state):
+                return state
+        return None
+
+    async def _came_back(self, run_id: str, state: RunState | None) -> bool:
+        """Whether a process of its own cleared the run of suspicion and gave it back."""
+        if state is not None:
+            return False
+        run = await self.parts.journal.run(run_id)
+        return run is not None and run.state is RunState.QUEUED and not run.losses
 
     def cancel(self, run_id: str, reason: str) -> None:
         """Stop a run of this process; its terminal state is committed when its code has ended."""
@@ -120,9 +129,9 @@ class Engine:
             execution.drain()
         await self._idle.wait()
 
-    async def _execute(self, claim: Claim) -> RunState | None:
+    async def _execute(self, claim: Claim, *, alone: bool) -> RunState | None:
         await self._end_former(claim.run.run_id)
-        execution = RunExecution(claim, self.parts.hold)
+        execution = RunExecution(claim, self.parts.hold, alone=alone)
         self._running[claim.run.run_id] = execution
         self._idle.clear()
         if self._draining:  # the drain began while the claim was under way

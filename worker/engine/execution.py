@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NoReturn
 
 from envelope.envelope import Envelope
+from envelope.failure import StepFailed
 from envelope.ports.journal_rows import Claim, Waits
 from envelope.usage import Usage
 from worker.engine.hold import Hold
@@ -35,9 +36,11 @@ class RunExecution:
     Args:
         claim: The run, as it was claimed.
         hold: The process's hold on its lease.
+        alone: Whether the run has this process to itself, being suspected of killing others. It
+            gives the run back as soon as a step is settled: that is what clears it.
     """
 
-    def __init__(self, claim: Claim, hold: Hold) -> None:
+    def __init__(self, claim: Claim, hold: Hold, *, alone: bool = False) -> None:
         self.run = claim.run
         self.epoch = claim.run.epoch
         self.usage = Usage()
@@ -55,6 +58,8 @@ class RunExecution:
         self._busy = 0
         self._working = 0
         self._draining = False
+        self._alone = alone
+        self._cleared = False
 
     @property
     def now(self) -> float:
@@ -120,6 +125,8 @@ class RunExecution:
         await self._hold.assured()
         if self.stop_reason is not None and not self.undoing:
             raise asyncio.CancelledError
+        if self._cleared and not self.undoing:
+            self.drain()
         if self._draining:
             await _for_ever()
         if self._to_cancel is not None and not self.undoing:
@@ -135,6 +142,16 @@ class RunExecution:
             self._working -= 1
             if not self._working and self.on_idle is not None:
                 self.on_idle()
+
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """Mark a step that is executed now, up to its committed outcome, good or bad."""
+        try:
+            yield
+        except StepFailed:
+            self._cleared = self._alone
+            raise
+        self._cleared = self._alone
 
     async def _tell_cancelled(self, reason: str) -> None:
         """Let other branches read back what they had done, or nobody would undo it."""

@@ -83,7 +83,7 @@ class DurableSteps:
             await asyncio.sleep(0)  # branches of a replay start in the order of the first time
             return self._outcome(recorded)
         await self._execution.boundary()
-        with self._execution.working():
+        with self._execution.working(), self._execution.settling():
             if recorded.inline if recorded else self._is_inline(call):
                 return await self._run_inline(call, recorded)
             return await self._run_queued(call, recorded)
