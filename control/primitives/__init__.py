@@ -24,7 +24,7 @@ from control.primitives.scope import with_lock
 from control.primitives.shared import PROCESS
 from envelope.errors import LockHeld, LockLost
 from envelope.ports.locks import LockInfo, lock_key
-from worker.coordination.locks.progress.model import Progress, ProgressEvent
+from worker.coordination.progress.model import Progress, ProgressEvent
 from worker.settings import Settings
 
 __all__ = [

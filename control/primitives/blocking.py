@@ -10,7 +10,7 @@ from control.primitives.shared import PROCESS
 from envelope.errors import MusterError
 from envelope.ids import new_id
 from envelope.ports.locks import DEFAULT_TTL, LockInfo
-from worker.coordination.locks.progress.model import Progress, ProgressEvent
+from worker.coordination.progress.model import Progress, ProgressEvent
 
 
 def acquire_lock(

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from control.loop_thread import LoopThread
 from control.primitives.logger import primitives_logger
-from worker.coordination.locks.progress.redis_progress import RedisProgress
 from worker.coordination.locks.redis_locks import RedisLocks
+from worker.coordination.progress.redis_progress import RedisProgress
 from worker.embedded import ensure_redis
 from worker.settings import Settings
 

@@ -23,6 +23,7 @@ from tests.conformance.permits_bench import (
 )
 from tests.conformance.permits_load import Gauge, Trouble, work
 from tests.services.redis_server import PrivateRedis
+from worker.coordination.connection import Presence
 
 
 @pytest.fixture
@@ -302,7 +303,8 @@ def test_an_outage_is_logged_once(redis_url: str, redis: Any) -> None:
     async def case() -> None:
         async with opened(RedisBench(redis_url, looking=False)) as bench:
             desk = await bench.desk("w1")
-            desk._log = log = Log()
+            log = Log()
+            desk._presence = Presence(log, "permits")
             Trouble(desk).coming = ["lose request"] * 3
             await desk.look()
             await desk.look()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from redis import Redis
 from envelope.errors import QueueUnavailable
 from envelope.ports.rates import BucketReport, Rate, RateWant
 from tests.services.redis_server import PrivateRedis
+from worker.coordination.connection import connection
 from worker.coordination.rates import redis_rates
 from worker.coordination.rates.redis_rates import RedisRates
 
@@ -204,7 +206,8 @@ def test_an_answer_that_is_lost_costs_no_second_share(
     redis: Redis, server: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stalled server executes later what callers have given up and sent again."""
-    monkeypatch.setattr(redis_rates, "_ANSWER_SECONDS", 0.1)
+    impatient = partial(connection, answer_seconds=0.1)
+    monkeypatch.setattr(redis_rates, "connection", impatient)
     monkeypatch.setattr(redis_rates, "_AGAIN_SECONDS", 0.05)
 
     async def test() -> None:

@@ -24,6 +24,7 @@ from worker.engine.ending import Ending, ending_of
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History
 from worker.engine.isolation import run_isolated, suspected
+from worker.engine.notifier import Notifier
 from worker.engine.partial import with_partial
 from worker.engine.parts import EngineParts
 from worker.engine.persist import uninterrupted, until_written
@@ -32,7 +33,6 @@ from worker.engine.run_lock import held_lock
 from worker.engine.steps import DurableSteps
 from worker.engine.waiting import WaitingSteps
 from worker.engine.waits import RunWaits
-from worker.engine.word import Word
 
 
 class Engine:
@@ -49,7 +49,7 @@ class Engine:
         self._running: dict[str, RunExecution] = {}
         self._waits: dict[str, RunWaits] = {}
         self._background: set[asyncio.Task[object]] = set()
-        self._word = Word(parts)
+        self._notifier = Notifier(parts)
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -81,7 +81,7 @@ class Engine:
                 versions=FLOWS.versions(),
             )
             if claim is None:
-                await self._word.missing_version(run_id)
+                await self._notifier.missing_version(run_id)
                 return None
             if not suspected(self.parts, claim.run.losses):
                 return await self._execute(claim, alone=from_owner is not None)
@@ -102,7 +102,7 @@ class Engine:
         execution = self._running.get(run_id)
         if execution is not None and not execution.undoing:
             execution.stop(Stop.CANCELLED, reason)
-            self._in_background(self._word.stop_queued_steps(run_id))
+            self._in_background(self._notifier.stop_queued_steps(run_id))
 
     async def drop_lost(self) -> None:
         """Drop the runs that others took while this process had lost its lease."""
@@ -242,5 +242,5 @@ class Engine:
             return None
         self.parts.wakeups.notify(run_id, "events")
         if execution.run.parent_id is not None and ending.end.state in TERMINAL_STATES:
-            await self._word.tell_parent(execution.run.parent_id)
+            await self._notifier.tell_parent(execution.run.parent_id)
         return ending.end.state

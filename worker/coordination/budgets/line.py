@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from envelope.errors import QueueUnavailable
+from worker.coordination.connection import Presence, connection
 
 _SCRIPT = Path(__file__).with_name("budget.lua").read_text("utf-8")
 _AGAIN_SECONDS = 0.25
-_CONNECT_SECONDS = 2.0
-_ANSWER_SECONDS = 5.0
 
 Answer = Sequence[str]
 
@@ -40,12 +37,11 @@ class RedisLine:
 
     def __init__(self, url: str, log: Any) -> None:
         self._url = url
-        self._log = log
+        self._presence = Presence(log, "budgets")
         self._redis: Redis | None = None
         self._sha = ""
         self._pending: list[_Act] = []
         self._sending: asyncio.Task[None] | None = None
-        self._away = False
 
     def ask(self, keys: Sequence[str], arguments: Sequence[str | float]) -> asyncio.Future[Answer]:
         """Run the script with the next batch; the future gets its answer."""
@@ -73,10 +69,10 @@ class RedisLine:
             try:
                 await self._run(list(self._pending))
             except (RedisError, OSError) as error:
-                self._note_away(error)
+                self._presence.away(error)
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
-                self._note_back()
+                self._presence.back()
             self._pending = [act for act in self._pending if not act.told.done()]
 
     async def _run(self, batch: Sequence[_Act]) -> None:
@@ -85,10 +81,10 @@ class RedisLine:
         Raises:
             RedisError: Redis is away or refuses to run the script now.
         """
-        connection = self._connection()
+        redis = self._connection()
         if not self._sha:
-            self._sha = await connection.script_load(_SCRIPT)
-        async with connection.pipeline(transaction=False) as pipeline:
+            self._sha = await redis.script_load(_SCRIPT)
+        async with redis.pipeline(transaction=False) as pipeline:
             for act in batch:
                 pipeline.evalsha(self._sha, len(act.keys), *act.keys, *act.arguments)
             answers = await pipeline.execute(raise_on_error=False)
@@ -100,24 +96,7 @@ class RedisLine:
             elif not act.told.done():
                 act.told.set_result(answer)
 
-    def _note_away(self, error: Exception) -> None:
-        if not self._away:
-            self._log.warning("budgets.away", error=type(error).__name__)
-        self._away = True
-
-    def _note_back(self) -> None:
-        if self._away:
-            self._log.info("budgets.back")
-        self._away = False
-
     def _connection(self) -> Redis:
         if self._redis is None:
-            self._redis = Redis.from_url(
-                self._url,
-                decode_responses=True,
-                socket_connect_timeout=_CONNECT_SECONDS,
-                socket_timeout=_ANSWER_SECONDS,
-                socket_keepalive=True,
-                retry=Retry(NoBackoff(), 0),
-            )
+            self._redis = connection(self._url)
         return self._redis

@@ -8,14 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from envelope.errors import QueueUnavailable
+from worker.coordination.connection import connection
 
 _FOLDER = Path(__file__).parent
 NETWORK_SECONDS = 2.0
@@ -31,12 +29,8 @@ class Scripts:
     """
 
     def __init__(self, url: str) -> None:
-        self.redis: Redis = Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=None,  # the limit is that of `asking_redis`
-            retry=Retry(NoBackoff(), 1),
-        )
+        # The limit of time is that of `asking_redis`.
+        self.redis = connection(url, answer_seconds=None, repeats=1)
         shared = (_FOLDER / "shared.lua").read_text()
         self._scripts = {
             name: self.redis.register_script(shared + (_FOLDER / f"{name}.lua").read_text())

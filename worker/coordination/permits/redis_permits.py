@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from envelope.errors import QueueUnavailable, Unavailable
 from envelope.ports.permits import AgentPermits, Living, PermitAsk
+from worker.coordination.connection import Presence
 from worker.coordination.permits import report, wire
 from worker.coordination.permits.desk import Desk
 from worker.coordination.permits.names import quoted, read_notice
@@ -64,7 +65,7 @@ class RedisPermits:
         self._calls = 0
         self._limits: dict[str, int] | None = None
         self._limits_written = False
-        self._away = False
+        self._presence = Presence(log, "permits")
 
     async def acquire(self, ask: PermitAsk) -> None:
         """Return when this process holds the step's permit.
@@ -220,14 +221,10 @@ class RedisPermits:
         except Exception as error:  # noqa: BLE001  # see above
             self._note_absence(error)
             return None
-        if self._away:
-            self._log.info("permits.back")
-        self._away = False
+        self._presence.back()
         return done
 
     def _note_absence(self, error: Exception) -> None:
         if not isinstance(error, _EXPECTED):
             self._log.error("permits.failed", exc_info=error)
-        elif not self._away:
-            self._log.warning("permits.away", error=type(error).__name__)
-        self._away = True
+        self._presence.away(error)

@@ -7,16 +7,11 @@ import json
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
+from worker.coordination.connection import connection
 from worker.coordination.permits.desk import MAX_BATCH, Batch, Desk, Held, Waiter
 from worker.coordination.permits.names import Grant, Name, quoted
 from worker.coordination.permits.scripts import NAMES, script
 
-_CONNECT_SECONDS = 2.0
-_ANSWER_SECONDS = 5.0
 _CONNECTIONS = 2
 
 Fields = list[Any]
@@ -36,17 +31,7 @@ class Wire:
     """
 
     def __init__(self, url: str) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=_CONNECTIONS,
-            timeout=_ANSWER_SECONDS,
-            decode_responses=True,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis = Redis.from_pool(pool)
+        self._redis = connection(url, connections=_CONNECTIONS)
         self._scripts = {name: self._redis.register_script(script(name)) for name in NAMES}
 
     async def call(self, name: str, said: Mapping[str, Any]) -> Reply:

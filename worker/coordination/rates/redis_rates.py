@@ -10,12 +10,11 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from envelope.errors import QueueUnavailable
 from envelope.ports.rates import BucketReport, Rate
+from worker.coordination.connection import Presence, connection
 from worker.coordination.rates.bucket import Bucket
 from worker.coordination.rates.limits import Limits, Sleep
 from worker.coordination.rates.turn import Turn
@@ -23,8 +22,6 @@ from worker.coordination.rates.wire import INDEX, Memory, TurnWire, bucket_key
 
 _SCRIPT = Path(__file__).with_name("turn.lua").read_text("utf-8")
 _AGAIN_SECONDS = 0.25
-_CONNECT_SECONDS = 2.0
-_ANSWER_SECONDS = 5.0
 _FIELDS = ("paid", "paused", "amount", "seconds", "burst")
 
 
@@ -49,12 +46,11 @@ class _RedisLedger:
 
     def __init__(self, url: str, log: Any) -> None:
         self._url = url
-        self._log = log
+        self._presence = Presence(log, "rates")
         self._process = uuid4().hex
         self._number = 0
         self._memories: dict[str, Memory] = {}
         self._redis: Redis | None = None
-        self._away = False
 
     async def play(self, turn: Turn) -> float:
         self._number += 1
@@ -64,10 +60,10 @@ class _RedisLedger:
             try:
                 answer = await self._connection().register_script(_SCRIPT)(keys, arguments)
             except (RedisError, OSError) as error:
-                self._note_away(error)
+                self._presence.away(error)
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
-                self._note_back()
+                self._presence.back()
                 now, memories = wire.unpack(answer)
                 self._memories |= memories
                 return now
@@ -93,26 +89,9 @@ class _RedisLedger:
         if self._redis is not None:
             await self._redis.aclose()
 
-    def _note_away(self, error: Exception) -> None:
-        if not self._away:
-            self._log.warning("rates.away", error=type(error).__name__)
-        self._away = True
-
-    def _note_back(self) -> None:
-        if self._away:
-            self._log.info("rates.back")
-        self._away = False
-
     def _connection(self) -> Redis:
         if self._redis is None:
-            self._redis = Redis.from_url(
-                self._url,
-                decode_responses=True,
-                socket_connect_timeout=_CONNECT_SECONDS,
-                socket_timeout=_ANSWER_SECONDS,
-                socket_keepalive=True,
-                retry=Retry(NoBackoff(), 0),
-            )
+            self._redis = connection(self._url)
         return self._redis
 
 

@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from envelope.errors import QueueUnavailable
 from orchestrators.flow.process_store import checked_key, checked_ttl
+from worker.coordination.connection import connection
 
 T = TypeVar("T")
 
 _FOLDER = Path(__file__).parent
 _COUNT = (_FOLDER / "count.lua").read_text("utf-8")
 _DISCARD = (_FOLDER / "discard.lua").read_text("utf-8")
-_CONNECTIONS = 16
-_CONNECT_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
 
 
@@ -74,17 +71,7 @@ class RedisShared:
 
     def _connection(self) -> Redis:
         if self._redis is None:
-            pool = BlockingConnectionPool.from_url(
-                self._url,
-                max_connections=_CONNECTIONS,
-                timeout=_ANSWER_SECONDS,
-                decode_responses=True,
-                socket_connect_timeout=_CONNECT_SECONDS,
-                socket_timeout=_ANSWER_SECONDS,
-                socket_keepalive=True,
-                retry=Retry(NoBackoff(), 0),
-            )
-            self._redis = Redis.from_pool(pool)
+            self._redis = connection(self._url, answer_seconds=_ANSWER_SECONDS)
         return self._redis
 
 

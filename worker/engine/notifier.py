@@ -9,7 +9,7 @@ from worker.engine.notices import CANCEL_NOTICE, COME_NOTICE
 from worker.engine.parts import EngineParts
 
 
-class Word:
+class Notifier:
     """All of it only saves time: who is not told finds out within a heartbeat or a round."""
 
     def __init__(self, parts: EngineParts) -> None:

@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from envelope.errors import InvalidInput
-from worker.coordination.locks.progress.model import Progress, ProgressEvent
+from worker.coordination.connection import connection
 from worker.coordination.locks.scripts import NETWORK_SECONDS, asking_redis
+from worker.coordination.progress.model import Progress, ProgressEvent
 
 _KEPT_EVENTS = 10_000
 _KEPT_SECONDS = 86_400
 _PAGE = 500
+_FOLLOWERS = 1_000
 _BLOCK_SECONDS = 1.0
 _LONGEST_THREAD = 1_000
 
@@ -37,12 +35,8 @@ class RedisProgress:
     """
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=None,  # the limit is that of `asking_redis`
-            retry=Retry(NoBackoff(), 0),  # an event emitted twice would be two events
-        )
+        # Not repeated: an event emitted twice would be two events. `asking_redis` limits the time.
+        self._redis = connection(url, connections=_FOLLOWERS, answer_seconds=None)
         self._emit = self._redis.register_script(Path(__file__).with_name("emit.lua").read_text())
 
     async def emit(self, thread: str, event: Progress) -> int:
