@@ -1,4 +1,4 @@
-"""`python -m worker.isolated …`: one run, or one attempt of a step, in a process of its own.
+"""`python -m worker.isolated …`: a few runs, or one attempt of a step, in a process apart.
 
 Started by a worker for what has cost others their lives; see `worker.engine.isolation`. Exit code 0
 says that the outcome is known.
@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -31,17 +32,20 @@ from worker.resources import resources_of
 from worker.settings import Settings
 
 
-async def execute_run(
-    settings: Settings, worker_id: str, run_id: str, owner: str, epoch: int
+async def execute_runs(
+    settings: Settings, worker_id: str, owner: str, runs: Sequence[tuple[str, int]]
 ) -> None:
-    """Execute a run that `owner` hands over under `epoch`, as `worker_id`, to its end."""
+    """Execute runs (id, epoch) that `owner` hands over, as `worker_id`, until they are cleared."""
     app = MusterCelery("muster-isolated", set_as_current=False)
     with ensure_redis(settings) as redis:
         configure(app, redis.url)
         process = WorkerProcess(app, settings, worker_id=worker_id)
         try:
             service = await process.service()
-            await service.engine.execute(run_id, from_owner=owner, from_epoch=epoch)
+            engine = service.engine
+            await asyncio.gather(
+                *(engine.execute(run, from_owner=owner, from_epoch=epoch) for run, epoch in runs)
+            )
         finally:
             await process.stop()
 
@@ -94,13 +98,16 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
 
 
 def main(kind: str, *arguments: str) -> None:
-    """Execute `run WORKER_ID RUN_ID OWNER EPOCH`, or `step DESCRIPTOR` with its order on stdin."""
+    """Execute `runs WORKER_ID OWNER RUN:EPOCH…`, or `step DESCRIPTOR` with its order on stdin."""
     settings = Settings.load()
     configure_logs(settings)
     load_modules(settings.include)
-    if kind == "run":
-        worker_id, run_id, owner, epoch = arguments
-        asyncio.run(execute_run(settings, worker_id, run_id, owner, int(epoch)))
+    if kind == "runs":
+        worker_id, owner, *handed = arguments
+        runs = [
+            (run_id, int(epoch)) for run_id, _, epoch in (text.partition(":") for text in handed)
+        ]
+        asyncio.run(execute_runs(settings, worker_id, owner, runs))
     else:
         order = StepOrder(**json.loads(sys.stdin.readline()))
         threading.Thread(target=_die_with_worker, daemon=True).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from tests.rig import flows
 from tests.rig.engine_rig import Rig, checked_events, rigged
 from tests.rig.flows import CALLS, GATES
 from worker.engine.cell import Emit, StepAnswer, StepOrder
+from worker.engine.isolation import Isolation
 
 
 @pytest.fixture(autouse=True)
@@ -27,15 +29,20 @@ class Cell:
         self.rig = rig
         self.dies = dies
         self.ran: list[tuple[str, str | None]] = []
+        self.groups: list[int] = []
+        self.killer: str | None = None
 
-    async def run(self, worker_id: str, run_id: str, owner: str, epoch: int) -> int:
-        self.ran.append((run_id, None))
+    async def run(self, worker_id: str, owner: str, runs: Sequence[tuple[str, int]]) -> int:
+        self.groups.append(len(runs))
+        self.ran += [(run_id, None) for run_id, _ in runs]
         service = self.rig.worker(worker_id)
         await service.lease.take()
-        if self.dies:
-            assert await self.rig.journal.claim(run_id, worker_id, from_owner=owner)
+        if self.dies or self.killer in [run_id for run_id, _ in runs]:
+            for run_id, _ in runs:
+                assert await self.rig.journal.claim(run_id, worker_id, from_owner=owner)
             return -9
-        await service.engine.execute(run_id, from_owner=owner, from_epoch=epoch)
+        for run_id, epoch in runs:
+            await service.engine.execute(run_id, from_owner=owner, from_epoch=epoch)
         return 0
 
     async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
@@ -51,6 +58,7 @@ def _with_cell(rig: Rig, worker: str, *, dies: bool) -> Cell:
     cell = Cell(rig, dies=dies)
     engine = rig.worker(worker).engine
     engine.parts = engine.steps._parts = replace(engine.parts, cell=cell)
+    engine._isolation = Isolation(engine.parts)
     return cell
 
 
@@ -78,6 +86,25 @@ def test_an_innocent_run_survives_its_isolation() -> None:
             executors = [each.executor for each in await rig.journal.attempts(run_id)]
             assert executors[0].startswith("isolated-")
             assert set(executors[1:]) == {"b"}, "its first step cleared it: others go on with it"
+
+    asyncio.run(scenario())
+
+
+def test_the_guilty_one_of_many_suspects_is_found() -> None:
+    async def scenario() -> None:
+        async with rigged() as rig:
+            GATES["two"].set()
+            cell = _with_cell(rig, "b", dies=False)
+            runs = [await rig.accept("three", {"text": "x"}) for _ in range(40)]
+            for run_id in runs:
+                await _lose_twice(rig, run_id)
+            cell.killer = guilty = runs[23]
+            await asyncio.gather(*(rig.execute(run_id, "b") for run_id in runs))
+            states = {run_id: (await rig.run(run_id)).state for run_id in runs}
+            assert states.pop(guilty) is RunState.DEAD
+            assert set(states.values()) == {RunState.SUCCEEDED}
+            assert cell.groups[-1] == 1, "nobody is condemned in company"
+            assert len(cell.groups) < len(runs) / 2
 
     asyncio.run(scenario())
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -48,10 +48,10 @@ class StepAnswer:
 class Cell(Protocol):
     """Executes one run or step apart from all others."""
 
-    async def run(self, worker_id: str, run_id: str, owner: str, epoch: int) -> int:
-        """Have a run, handed over by `owner` under `epoch`, executed by a worker of that name.
+    async def run(self, worker_id: str, owner: str, runs: Sequence[tuple[str, int]]) -> int:
+        """Have runs (id, epoch), handed over by `owner`, executed by a worker of that name.
 
-        Returns the exit code of its process.
+        Returns the exit code of their process.
         """
 
     async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
@@ -61,22 +61,21 @@ class Cell(Protocol):
 class SubprocessCell:
     """A fresh Python process, which reads the same settings from its environment.
 
-    At most four of each kind at once: a start costs more than a second of processor time. Steps
-    have places of their own, or four isolated runs would wait for ever for their isolated steps.
+    At most four for steps at once: a start costs more than a second of processor time. Runs have
+    places of their own (`Isolation`), or they would wait for ever for their isolated steps.
     """
 
     def __init__(self) -> None:
-        self._free_for_runs = asyncio.Semaphore(_AT_ONCE)
         self._free_for_steps = asyncio.Semaphore(_AT_ONCE)
 
-    async def run(self, worker_id: str, run_id: str, owner: str, epoch: int) -> int:
-        """Start `python -m worker.isolated run …` and wait for it."""
-        async with self._free_for_runs:
-            process = await _start("run", worker_id, run_id, owner, str(epoch))
-            try:
-                return await process.wait()
-            finally:
-                await _end(process)
+    async def run(self, worker_id: str, owner: str, runs: Sequence[tuple[str, int]]) -> int:
+        """Start `python -m worker.isolated runs …` and wait for it."""
+        handed = [f"{run_id}:{epoch}" for run_id, epoch in runs]
+        process = await _start("runs", worker_id, owner, *handed)
+        try:
+            return await process.wait()
+        finally:
+            await _end(process)
 
     async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
         """Start `python -m worker.isolated step …`; it answers line by line through a pipe."""

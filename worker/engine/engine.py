@@ -13,6 +13,7 @@ from envelope.ports.journal_rows import (
     TERMINAL_STATES,
     Claim,
     Commit,
+    Run,
     RunState,
     Signal,
 )
@@ -23,7 +24,7 @@ from orchestrators.registry import FLOWS
 from worker.engine.ending import Ending, ending_of
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History
-from worker.engine.isolation import run_isolated, suspected
+from worker.engine.isolation import Isolation, suspected
 from worker.engine.notifier import Notifier
 from worker.engine.partial import with_partial
 from worker.engine.parts import EngineParts
@@ -50,6 +51,7 @@ class Engine:
         self._waits: dict[str, RunWaits] = {}
         self._background: set[asyncio.Task[object]] = set()
         self._notifier = Notifier(parts)
+        self._isolation = Isolation(parts)
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -85,17 +87,16 @@ class Engine:
                 return None
             if not suspected(self.parts, claim.run.losses):
                 return await self._execute(claim, alone=from_owner is not None)
-            state = await run_isolated(self.parts, run_id, claim.run.epoch)
-            if not await self._came_back(run_id, state):
+            run = claim.run
+            state = await self._isolation.execute(run_id, run.epoch, run.losses)
+            if not await self._goes_on(run):
                 return state
         return None
 
-    async def _came_back(self, run_id: str, state: RunState | None) -> bool:
-        """Whether a process of its own cleared the run of suspicion and gave it back."""
-        if state is not None:
-            return False
-        run = await self.parts.journal.run(run_id)
-        return run is not None and run.state is RunState.QUEUED and not run.losses
+    async def _goes_on(self, before: Run) -> bool:
+        """Whether isolation told something of the run: it is cleared, or needs a smaller group."""
+        run = await self.parts.journal.run(before.run_id)
+        return run is not None and run.state is RunState.QUEUED and run.losses != before.losses
 
     def cancel(self, run_id: str, reason: str) -> None:
         """Stop a run of this process; its terminal state is committed when its code has ended."""
