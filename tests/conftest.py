@@ -1,7 +1,7 @@
 """Real services for every tier. Tiers are folders: unit, conformance, integration, acceptance."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
@@ -17,6 +17,7 @@ from tests.services.redis_server import PrivateRedis
 from worker.embedded.errors import RedisBinaryMissing
 from worker.settings import Settings
 
+_FIGURE = "muster_figure"
 _THEIRS = ("REDIS_URL", "DATABASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 
 hypothesis.settings.register_profile("laptop", deadline=None)
@@ -28,6 +29,31 @@ def pytest_configure(config: pytest.Config) -> None:
     # The collector meets a forgotten socket in whatever test runs then; as an error it would fail
     # an innocent test at random. It stays visible as a warning; all others are errors.
     config.addinivalue_line("filterwarnings", "default::ResourceWarning")
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Notes a measured figure, to be printed at the end, also where tests run side by side."""
+    return lambda text: record_property(_FIGURE, text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests measured."""
+    reports = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+    ]
+    figures = [
+        (report.nodeid.rpartition("::")[2], text)
+        for report in reports
+        for name, text in getattr(report, "user_properties", [])
+        if name == _FIGURE and report.when == "call"
+    ]
+    if figures:
+        terminalreporter.section("measured figures")
+        for test, text in figures:
+            terminalreporter.write_line(f"{test}: {text}")
 
 
 @pytest.fixture(scope="session", autouse=True)

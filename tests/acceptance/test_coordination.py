@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ def test_runs_of_one_key_go_one_after_the_other(cluster: Cluster, redis_url: str
 
 @pytest.mark.timeout(180)
 def test_ten_thousand_items_pass_through_a_narrow_window(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, figure: Callable[[str], None]
 ) -> None:
     worker = cluster.start()
     status = Path(f"/proc/{worker.process.pid}/status")
@@ -165,9 +165,8 @@ def test_ten_thousand_items_pass_through_a_narrow_window(
         assert made.records[0].data == {"good": 9_990, "bad": 10}
         told = [json.loads(e.data) for e in events_of(muster, run.id) if e.type == "map.progress"]
         assert [entry["done"] for entry in told] == list(range(500, 10_001, 500))
-    with capsys.disabled():
-        grown = _peak_megabytes(status) - before
-        print(f"\n  10,000 items in {seconds:.1f} s; the worker's peak grew by {grown:.0f} MB")
+    grown = _peak_megabytes(status) - before
+    figure(f"10,000 items in {seconds:.1f} s; the worker's peak grew by {grown:.0f} MB")
 
 
 def _peak_megabytes(status: Path) -> float:

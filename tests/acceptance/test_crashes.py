@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ def cluster(tmp_path: Path, redis_url: str) -> Iterator[Cluster]:
 def test_ten_killed_workers_cost_no_run_and_repeat_no_committed_step(
     cluster: Cluster,
     queued: bool,
-    capsys: pytest.CaptureFixture[str],
+    figure: Callable[[str], None],
     request: pytest.FixtureRequest,
 ) -> None:
     if queued:
@@ -65,12 +65,11 @@ def test_ten_killed_workers_cost_no_run_and_repeat_no_committed_step(
         assert repeated_after_commit(cluster, muster) == []
         gaps = sorted(gap for run in runs for gap in resume_gaps(events_of(muster, run.id), kills))
     assert gaps, "no kill hit a run: the test proved nothing"
-    with capsys.disabled():
-        print(
-            f"\n  seed {SEED}: {len(kills)} kills hit runs {len(gaps)} times; from the kill to "
-            f"resumed work: median {gaps[len(gaps) // 2]:.1f} s, longest {gaps[-1]:.1f} s "
-            f"(lease {cluster.lease_seconds} s)"
-        )
+    figure(
+        f"seed {SEED}: {len(kills)} kills hit runs {len(gaps)} times; from the kill to "
+        f"resumed work: median {gaps[len(gaps) // 2]:.1f} s, longest {gaps[-1]:.1f} s "
+        f"(lease {cluster.lease_seconds} s)"
+    )
 
 
 @pytest.mark.timeout(180)
@@ -175,7 +174,7 @@ def test_a_paused_worker_s_late_writes_are_refused(cluster: Cluster, database: s
 
 @pytest.mark.timeout(120)
 def test_a_thousand_waiting_steps_fit_in_one_process(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, figure: Callable[[str], None]
 ) -> None:
     worker = cluster.start()
     with cluster.client() as muster:
@@ -186,8 +185,7 @@ def test_a_thousand_waiting_steps_fit_in_one_process(
         assert made.records[0].data == {"steps": 1_000}
         status = Path(f"/proc/{worker.process.pid}/status")
         peak = _megabytes(status.read_text()) if status.exists() else float("nan")
-    with capsys.disabled():
-        print(f"\n  1,000 steps of 1 s in one process: {seconds:.1f} s, peak {peak:.0f} MB")
+    figure(f"1,000 steps of 1 s in one process: {seconds:.1f} s, peak {peak:.0f} MB")
 
 
 def _megabytes(status: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def rig(tmp_path: Path) -> Iterator[FaultRig]:
 )
 @pytest.mark.timeout(600 if not LONG else 7_200)
 def test_no_rule_is_broken_under_random_faults(
-    rig: FaultRig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rig: FaultRig, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     deck: Mapping[str, int] = SHORT_DECK
     wanted = _SHORT_RUNS
@@ -76,8 +76,7 @@ def test_no_rule_is_broken_under_random_faults(
     facts = rig.facts()
     keep(facts, tmp_path / "events.jsonl")
     violations = check(facts)
-    with capsys.disabled():
-        print(f"\n{report(facts, violations, SEED, time.monotonic() - begun)}")
+    figure(report(facts, violations, SEED, time.monotonic() - begun))
     assert not violations
     assert sum(refused_writes(facts).values()) > 0, "no zombie was seen: the trial proved nothing"
     assert len([fault for fault in facts.faults if fault.hit]) >= sum(deck.values())

@@ -336,9 +336,7 @@ def test_limits_that_did_not_change_cost_no_call(redis_url: str, redis: Any) -> 
     _run(case)
 
 
-def test_the_cost_of_a_permit(
-    redis_url: str, redis: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_cost_of_a_permit(redis_url: str, redis: Any, figure: Callable[[str], None]) -> None:
     async def case(limit: int) -> None:
         async with opened(RedisBench(redis_url)) as bench:
             desk = await bench.desk("w1")
@@ -346,8 +344,7 @@ def test_the_cost_of_a_permit(
             began = loop.time()
             await work([desk], Gauge(), tasks=200, times=20, limit=limit, seconds=0)
             rate = 200 * 20 / (loop.time() - began)
-            with capsys.disabled():
-                print(f"\n200 tasks, limit {limit}: {rate:,.0f} permits/s", end="")
+            figure(f"200 tasks, limit {limit}: {rate:,.0f} permits/s")
 
     for limit in (8, 64, 1000):
         redis.flushall()
