@@ -15,7 +15,7 @@ from tests.rig.faults.history import in_flight
 from tests.rig.faults.rig import FaultRig
 from tests.services.waiting import wait_until
 
-_CHILD_SECONDS = 60.0
+_CHILD_SECONDS = 180.0
 
 
 def kill_worker(rig: FaultRig, chance: random.Random) -> None:
