@@ -13,8 +13,10 @@ from pathlib import Path
 from tests.rig.faults.client import Client, Wish
 from tests.rig.faults.history import in_flight
 from tests.rig.faults.rig import FaultRig
+from tests.rig.faults.slot import Slot
 from tests.services.waiting import wait_until
 
+_BUSY_SECONDS = 20.0
 _CHILD_SECONDS = 180.0
 
 
@@ -32,7 +34,7 @@ def kill_worker(rig: FaultRig, chance: random.Random) -> None:
 def freeze_worker(rig: FaultRig, chance: random.Random) -> None:
     """SIGSTOP a worker for two to three leases, then let it go on as a zombie."""
     rig.until_ready()
-    slot = chance.choice(rig.slots)
+    slot = _busy(rig, chance)
     lease = rig.cluster.lease_seconds
     with rig.fault("freeze", [slot.pid]) as proof:
         assert slot.worker is not None
@@ -40,6 +42,20 @@ def freeze_worker(rig: FaultRig, chance: random.Random) -> None:
         proof["steps in flight"] = in_flight(rig.history.lines(), slot.pid)
         time.sleep(chance.uniform(2 * lease, 3 * lease))
         slot.worker.signal(signal.SIGCONT)
+
+
+def _busy(rig: FaultRig, chance: random.Random) -> Slot:
+    """A worker that executes steps, or any one where nobody comes to do so."""
+
+    def busy() -> list[Slot]:
+        rig.revive()
+        lines = rig.history.lines()
+        return [slot for slot in rig.ready() if in_flight(lines, slot.pid)]
+
+    try:
+        return chance.choice(wait_until(busy, _BUSY_SECONDS, "somebody works"))
+    except AssertionError:
+        return rig.victim(chance)
 
 
 def kill_child(rig: FaultRig, chance: random.Random) -> None:
