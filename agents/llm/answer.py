@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from agents.llm.ask import ToolCall
 from agents.llm.errors import ModelBusy
 
 Tokens = Annotated[int, Field(ge=0)]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A line of the conversation; `role` is `user` or `assistant`."""
-
-    role: str
-    text: str
+R = TypeVar("R", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +21,7 @@ class Answer:
 
     Attributes:
         text: The output, hopefully JSON.
+        calls: The tools that the model wants called before it answers.
         model: The model that answered, as the provider names it; None where it does not say.
         refusal: Why the model declined; None where it did not.
         cut_off: Why the output is not whole; None where it is.
@@ -37,6 +32,7 @@ class Answer:
     """
 
     text: str
+    calls: tuple[ToolCall, ...] = ()
     model: str | None = None
     refusal: str | None = None
     cut_off: str | None = None
@@ -46,7 +42,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_reply(reply: type[BaseModel], body: bytes) -> Any:
+def read_reply(reply: type[R], body: bytes | str) -> R:
     """Validate a provider's reply, whose shape the SDK takes on trust.
 
     Raises:

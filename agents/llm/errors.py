@@ -45,3 +45,27 @@ class InvalidOutput(Terminal):
     """The model's output broke its schema or check, and went on doing so when told."""
 
     code = "MODEL_OUTPUT_INVALID"
+
+
+class UnknownTool(Terminal):
+    """The model called a tool that it was not given, and did so again when told."""
+
+    code = "MODEL_TOOL_UNKNOWN"
+
+
+class ToolLimitExceeded(Terminal):
+    """The model wanted more tool calls, tokens or money than this call may use."""
+
+    code = "MODEL_TOOL_LIMIT"
+
+
+class ToolFailed(Terminal):
+    """A tool cannot do what it was asked to. Raised by a tool; the model is told the message."""
+
+    code = "TOOL_FAILED"
+
+
+class MessagesMissing(Terminal):
+    """A message or conversation is not in the store, or belongs to another tenant."""
+
+    code = "MESSAGES_MISSING"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from agents.llm.errors import InvalidOutput
 from agents.llm.offline_fill import fill
-from agents.llm.port import Check, Generated, Prompt
+from agents.llm.port import Check, Generated, OnDelta, Prompt
+from agents.llm.tool import Tool, ToolLimits
 from envelope.envelope import explain
 from envelope.running import RUNNING
 from envelope.usage import Usage
@@ -39,9 +41,17 @@ class OfflineModel:
         return OFFLINE_NAME
 
     async def generate(
-        self, prompt: Prompt, output: type[M], *, check: Check | None = None
+        self,
+        prompt: Prompt,
+        output: type[M],
+        *,
+        check: Check | None = None,
+        on_delta: OnDelta | None = None,
+        tools: Sequence[Tool] = (),
+        limits: ToolLimits | None = None,  # noqa: ARG002 - the port's; no tool is called
+        model: str | None = None,  # noqa: ARG002 - the port's; there is no other one
     ) -> Generated[M]:
-        """Compose the output; see `LanguageModel.generate`.
+        """Compose the output; see `LanguageModel.generate`. No tool is called.
 
         Raises:
             InvalidOutput: The output's schema cannot be met without a real model.
@@ -54,7 +64,9 @@ class OfflineModel:
         running = RUNNING.get()
         if running is not None:
             running.add_usage(usage)
-        return Generated(made, OFFLINE_NAME, usage, prompt.sha256(output))
+        if on_delta is not None:
+            on_delta(made.model_dump_json())
+        return Generated(made, OFFLINE_NAME, usage, prompt.sha256(output, tools))
 
 
 def _made(prompt: Prompt, output: type[M]) -> M:

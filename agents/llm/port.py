@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, Field, JsonValue, PositiveInt
 
+from agents.llm.image_port import DrawnImage, ImageModel, ImagePrompt
+from agents.llm.tool import Tool, ToolLimits
 from envelope.canonical import canonical_json, content_hash, sha256_hex
 from envelope.model import AsTuple, Contract
 from envelope.usage import Usage
+
+__all__ = [
+    "Check",
+    "Document",
+    "DrawnImage",
+    "Generated",
+    "ImageModel",
+    "ImagePrompt",
+    "LanguageModel",
+    "Message",
+    "OnDelta",
+    "Prompt",
+    "Tool",
+    "ToolLimits",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
 Check = Callable[[Any], str | None]
 """Says what is wrong with an output that fits its schema; None where nothing is."""
+
+OnDelta = Callable[[str], None]
+"""Takes the next piece of what the model writes, such as `ctx.stream`."""
 
 _FENCE_DIGITS = 16
 
@@ -34,6 +54,18 @@ class Document(Contract):
     text: str
 
 
+class Message(Contract):
+    """One turn of a conversation.
+
+    Attributes:
+        role: Who said it.
+        text: What was said.
+    """
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
 class Prompt(Contract):
     """What a model is asked to do, apart from the data that it is to do it with.
 
@@ -41,12 +73,14 @@ class Prompt(Contract):
         instructions: Written by us: the task and its rules.
         task: The parameters of this piece of work, as data.
         documents: The sources, as data.
+        history: What was said before, oldest first.
         max_output_tokens: Cap of the answer, in tokens; thinking counts.
     """
 
     instructions: Annotated[str, Field(min_length=1)]
     task: dict[str, JsonValue] = Field(default_factory=dict)
     documents: Annotated[tuple[Document, ...], AsTuple] = ()
+    history: Annotated[tuple[Message, ...], AsTuple] = ()
     max_output_tokens: PositiveInt = 4_000
 
     def data_text(self) -> str:
@@ -60,9 +94,18 @@ class Prompt(Contract):
         fence = f"DATA {sha256_hex(chr(10).join(lines))[:_FENCE_DIGITS]}"
         return "\n".join([f"<<<{fence}", *lines, f"{fence}>>>"])
 
-    def sha256(self, output: type[BaseModel]) -> str:
+    def sha256(self, output: type[BaseModel], tools: Sequence[Tool] = ()) -> str:
         """Return the hash of all that a model is given when it is asked for an `output`."""
-        return content_hash([self.instructions, self.data_text(), output.model_json_schema()])
+        given: list[Any] = [self.instructions, self.data_text(), output.model_json_schema()]
+        if self.history:
+            given.append({"history": [message.model_dump() for message in self.history]})
+        if tools:
+            given.append({"tools": [_shown(tool) for tool in tools]})
+        return content_hash(given)
+
+
+def _shown(tool: Tool) -> list[Any]:
+    return [tool.name, tool.description, tool.arguments.model_json_schema()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +115,8 @@ class Generated(Generic[M]):
     Attributes:
         output: The validated output.
         model: Name of the model that answered; `offline…` for the deterministic composer.
-        usage: What all calls for it used, repairs included.
-        prompt_sha256: Hash of the prompt and the output's schema.
+        usage: What all calls for it used, repairs and tool steps included.
+        prompt_sha256: Hash of the prompt, the output's schema and the tools.
     """
 
     output: M
@@ -93,7 +136,15 @@ class LanguageModel(Protocol):
         """The model that is asked for."""
 
     async def generate(
-        self, prompt: Prompt, output: type[M], *, check: Check | None = None
+        self,
+        prompt: Prompt,
+        output: type[M],
+        *,
+        check: Check | None = None,
+        on_delta: OnDelta | None = None,
+        tools: Sequence[Tool] = (),
+        limits: ToolLimits | None = None,
+        model: str | None = None,
     ) -> Generated[M]:
         """Return an `output` made from `prompt`.
 
@@ -101,10 +152,17 @@ class LanguageModel(Protocol):
             prompt: The task and its data.
             output: The model to fill. Its docstring and field descriptions reach the model.
             check: A further test; what it complains of is repaired like a broken schema.
+            on_delta: Takes the text as it is written, the JSON of `output`, not the thinking
+                before it; what is repaired is written anew. None asks for the whole answer at once.
+            tools: What the model may use on the way, see `agents.tools`; nothing else.
+            limits: How far it may go with them; None for `ToolLimits()`.
+            model: Another model of the same server; None for `name`.
 
         Raises:
             ModelBusy: The provider is overloaded, limits us or is away: worth another attempt.
             ModelTimeout: No whole answer within the time limit: worth another attempt.
             ModelRejected: The provider refuses the request, the key or the model's name.
             InvalidOutput: The output stayed invalid after the repairs.
+            UnknownTool: The model went on calling a tool that it was not given.
+            ToolLimitExceeded: It went further than `limits`.
         """

@@ -6,12 +6,21 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from agents.sql.errors import StoreBroken, StoreUnavailable
+from agents.sql.errors import ConstraintViolated, Rule, StoreBroken, StoreUnavailable, ValueRefused
 from agents.sql.idle import IdleConnections
 
 _BUSY_SECONDS = 30.0
 _TRANSIENT = ("locked", "busy", "disk i/o", "unable to open")
+_RULES: Final[dict[str, Rule]] = {
+    "SQLITE_CONSTRAINT_UNIQUE": "unique",
+    "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",
+    "SQLITE_CONSTRAINT_ROWID": "unique",
+    "SQLITE_CONSTRAINT_FOREIGNKEY": "foreign_key",
+    "SQLITE_CONSTRAINT_NOTNULL": "not_null",
+    "SQLITE_CONSTRAINT_CHECK": "check",
+}
 
 
 class SqliteFile:
@@ -33,6 +42,8 @@ class SqliteFile:
 
         Raises:
             StoreUnavailable: The file is locked for too long or the disk fails.
+            ConstraintViolated: A row breaks a rule of its table.
+            ValueRefused: A value does not fit its column of a STRICT table.
             StoreBroken: The file is no SQLite database, or SQLite refuses the statement.
         """
         with self._transaction("BEGIN") as connection:
@@ -93,4 +104,13 @@ class SqliteFile:
         text = str(error)
         if any(sign in text.lower() for sign in _TRANSIENT):
             return StoreUnavailable(f"The store {self.path.name} is busy or its disk fails: {text}")
+        code = getattr(error, "sqlite_errorname", "")
+        if code in _RULES:
+            return ConstraintViolated(
+                f"The row breaks a rule of its table: {text}",
+                rule=_RULES[code],
+                name=text.partition(": ")[2],
+            )
+        if code == "SQLITE_CONSTRAINT_DATATYPE":
+            return ValueRefused(f"A value does not fit its column: {text}.")
         return StoreBroken(f"The store {self.path.name} cannot be used: {text}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
@@ -29,7 +29,8 @@ class Reply:
         body: JSON, or text for what is no JSON.
         drip_seconds: Pause after each byte of the body; a body that drips never ends.
         endless: Send bytes as fast as they are taken, for ever.
-        reset: Close the connection in the middle of the body.
+        reset: Close the connection in the middle of the body, or after the events.
+        events: Server-sent events in place of a body; dicts as JSON, texts as they are.
     """
 
     status: int = 200
@@ -38,6 +39,7 @@ class Reply:
     drip_seconds: float = 0.0
     endless: bool = False
     reset: bool = False
+    events: Sequence[dict[str, Any] | str] | None = None
 
 
 Script = Callable[[Asked], Reply]
@@ -64,7 +66,8 @@ class Provider:
 def serving(*script: Reply | Script) -> Iterator[Provider]:
     """Serve on a free port for the time of a `with` block."""
     provider = Provider(*script)
-    server = _Server(("127.0.0.1", 0), _handler(provider))
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.provider = provider
     provider.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -137,43 +140,67 @@ def _lower(headers: Message) -> dict[str, str]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
+    provider: Provider
 
 
-def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
 
-        def do_POST(self) -> None:
-            length = int(self.headers.get("content-length", 0))
-            body = json.loads(self.rfile.read(length) or b"{}")
-            reply = provider.answer(Asked(self.path, _lower(self.headers), body))
-            try:
+    def do_POST(self) -> None:
+        length = int(self.headers.get("content-length", 0))
+        body = json.loads(self.rfile.read(length) or b"{}")
+        reply = self.server.provider.answer(Asked(self.path, _lower(self.headers), body))
+        try:
+            if reply.events is None:
                 self._send(reply)
-            except OSError:
-                self.close_connection = True
+            else:
+                self._send_events(reply)
+        except OSError:
+            self.close_connection = True
 
-        def _send(self, reply: Reply) -> None:
-            is_text = isinstance(reply.body, str)
-            content = reply.body.encode() if is_text else json.dumps(reply.body).encode()
-            headers = {"content-type": "text/html" if is_text else "application/json"}
-            size = len(content) * 2 if reply.reset else len(content)
-            if reply.endless or reply.drip_seconds:
-                size = 10**12
-            self.send_response(reply.status)
-            for name, value in {**headers, **reply.headers, "content-length": str(size)}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if reply.endless or reply.drip_seconds:
-                self._send_without_end(reply)
-            self.wfile.write(content)
-            self.close_connection = reply.reset
+    def _send(self, reply: Reply) -> None:
+        is_text = isinstance(reply.body, str)
+        content = reply.body.encode() if is_text else json.dumps(reply.body).encode()
+        headers = {"content-type": "text/html" if is_text else "application/json"}
+        size = len(content) * 2 if reply.reset else len(content)
+        if reply.endless or reply.drip_seconds:
+            size = 10**12
+        self._begin(reply, {**headers, **reply.headers, "content-length": str(size)})
+        if reply.endless or reply.drip_seconds:
+            self._send_without_end(reply)
+        self.wfile.write(content)
+        self.close_connection = reply.reset
 
-        def _send_without_end(self, reply: Reply) -> None:
-            while not provider.stopping.wait(reply.drip_seconds):
-                self.wfile.write(b" " if reply.drip_seconds else b" " * 65_536)
-                self.wfile.flush()
+    def _send_events(self, reply: Reply) -> None:
+        """Chunks tell a connection that broke from one that ended."""
+        self.close_connection = True
+        framing = {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
+        self._begin(reply, {**framing, **reply.headers})
+        for event in reply.events or ():
+            text = event if isinstance(event, str) else json.dumps(event)
+            self._send_chunk(f"data: {text}\n\n".encode())
+        while reply.drip_seconds and not self.server.provider.stopping.wait(reply.drip_seconds):
+            self._send_chunk(b":")
+        while reply.endless:
+            self._send_chunk(b"data: " + b" " * 65_536)
+        if not reply.reset:
+            self.wfile.write(b"0\r\n\r\n")
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-            """Say nothing."""
+    def _send_chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
 
-    return Handler
+    def _begin(self, reply: Reply, headers: dict[str, str]) -> None:
+        self.send_response(reply.status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _send_without_end(self, reply: Reply) -> None:
+        while not self.server.provider.stopping.wait(reply.drip_seconds):
+            self.wfile.write(b" " if reply.drip_seconds else b" " * 65_536)
+            self.wfile.flush()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""

@@ -1,23 +1,41 @@
-"""Where effects land: a webhook's receiver and a mail server that record everything."""
+"""Where effects land: a webhook's receiver and a mail server that record everything.
+
+Each tells `on_stage` how far an exchange has come, and goes on only after that: a test can kill the
+sender there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.rig.faults.history import History
 from tests.rig.faults.http import Request, head, read_request
 from tests.rig.faults.loop import LoopThread
 
+OnStage = Callable[[str], None]
+
+WEBHOOK_STAGES = ("connected", "read", "answered")
+SMTP_STAGES = ("connected", "mail", "rcpt", "data", "body", "answered")
+
+
+def _nothing(_stage: str) -> None:
+    """Nobody wants to know."""
+
 
 class WebhookSink:
-    """Answers every request with `status` after `seconds`, and keeps it."""
+    """Answers every request with `status` after `seconds`, and keeps it.
+
+    Stages: `connected`, `read` (the request is kept, nothing is answered yet), `answered`.
+    """
 
     def __init__(self, thread: LoopThread, history: History) -> None:
         self.status = 200
         self.seconds = 0.0
         self.requests: list[Request] = []
+        self.on_stage: OnStage = _nothing
         self._thread = thread
         self._history = history
         self._server = thread.call(self._listen())
@@ -35,15 +53,18 @@ class WebhookSink:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            self.on_stage("connected")
             request = await read_request(reader)
             if request is None:
                 return
             self.requests.append(request)
             key = request.headers.get("webhook-id") or request.headers.get("idempotency-key")
             self._history.write("webhook", path=request.path, key=key, size=len(request.body))
+            self.on_stage("read")
             await asyncio.sleep(self.seconds)
             writer.write(head(self.status, 2, {}) + b"{}")
             await writer.drain()
+            self.on_stage("answered")
         except ConnectionError:
             return  # who sent it is gone; it was recorded
         finally:
@@ -61,10 +82,16 @@ class Mail:
 
 
 class SmtpSink:
-    """Speaks as much SMTP (RFC 5321) as a client needs to hand over a mail, and keeps it."""
+    """Speaks as much SMTP (RFC 5321) as a client needs to hand over a mail, and keeps it.
+
+    Stages: `connected`; `mail`, `rcpt`, `data` (the command came, nothing is answered yet); `body`
+    (the mail is kept, nothing is answered yet); `answered`.
+    """
 
     def __init__(self, thread: LoopThread, history: History) -> None:
         self.mails: list[Mail] = []
+        self.data_commands = 0
+        self.on_stage: OnStage = _nothing
         self._thread = thread
         self._history = history
         self._server = thread.call(self._listen())
@@ -78,6 +105,7 @@ class SmtpSink:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            self.on_stage("connected")
             writer.write(b"220 sink ready\r\n")
             await self._talk(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -89,12 +117,17 @@ class SmtpSink:
         sender, recipients = "", list[str]()
         while line := await reader.readline():
             said = line.decode("latin-1").strip()
-            match said.split(" ")[0].split(":")[0].upper():
+            verb = said.split(" ")[0].split(":")[0].upper()
+            match verb:
                 case "MAIL":
+                    self.on_stage("mail")
                     sender, recipients = _address(said), []
                 case "RCPT":
+                    self.on_stage("rcpt")
                     recipients.append(_address(said))
                 case "DATA":
+                    self.data_commands += 1
+                    self.on_stage("data")
                     writer.write(b"354 go on\r\n")
                     data = await reader.readuntil(b"\r\n.\r\n")
                     self._keep(Mail(sender, tuple(recipients), data.removesuffix(b".\r\n")))
@@ -103,10 +136,13 @@ class SmtpSink:
                     return
             writer.write(b"250 fine\r\n")
             await writer.drain()
+            if verb == "DATA":
+                self.on_stage("answered")
 
     def _keep(self, mail: Mail) -> None:
         self.mails.append(mail)
         self._history.write("mail", sender=mail.sender, recipients=mail.recipients)
+        self.on_stage("body")
 
 
 def _address(said: str) -> str:
