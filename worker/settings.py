@@ -97,6 +97,14 @@ def _all_modules(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _all_routes(routes: tuple[str, ...]) -> tuple[str, ...]:
+    for route in routes:
+        name, _, model = route.partition("=")
+        if not name.strip() or not model.strip():
+            raise ValueError("not names with models")
+    return routes
+
+
 def _quiet(text: str | None) -> str | None:
     if text is not None and (found := _QUIET.fullmatch(text.strip())) is not None:
         try:
@@ -276,6 +284,28 @@ class Settings(BaseSettings):
         default="gpt-5.4-mini",
         description="Model that agents use unless they name another.",
         json_schema_extra={"allowed": "a model that the server offers"},
+    )
+    llm_routes: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_all_routes)
+    ] = Field(
+        default=(),
+        description="Models by the names that tasks and routers ask for.",
+        json_schema_extra={"allowed": "NAME=MODEL, separated by commas: fast=gpt-5.4-nano"},
+    )
+    image_model: Annotated[str, Field(min_length=1)] = Field(
+        default="gpt-image-1-mini",
+        description="Model that draws images.",
+        json_schema_extra={"allowed": "a model that the server offers"},
+    )
+    image_timeout_seconds: PositiveSeconds = Field(
+        default=180.0,
+        description="Absolute limit of one call that draws an image.",
+        json_schema_extra={"allowed": "seconds, more than 0"},
+    )
+    embedding_model: Annotated[str | None, Field(min_length=1)] = Field(
+        default=None,
+        description="Model that makes vectors of passages. Not set: words alone are searched.",
+        json_schema_extra={"allowed": "a model that the server offers, or offline"},
     )
     llm_timeout_seconds: PositiveSeconds = Field(
         default=60.0,
