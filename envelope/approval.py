@@ -10,8 +10,6 @@ from pydantic import Field
 from envelope.canonical import sha256_hex
 from envelope.model import Contract
 
-DAY_SECONDS = 86_400.0
-
 
 class ApprovalState(StrEnum):
     """The states of an approval. `approved` may still expire; `consumed` was used, once."""
@@ -32,14 +30,15 @@ class ApprovalRequest(Contract):
             hash.
         title: One line that names it to a person.
         role: Who may consent; see MUSTER_APPROVERS.
-        expires_seconds: The consent must be given and used within this time.
+        expires_seconds: The consent must be given and used within this time; never longer than
+            MUSTER_APPROVAL_SECONDS, which holds where this is None.
     """
 
     channel: Annotated[str, Field(min_length=1, max_length=64)]
     content: Annotated[str, Field(min_length=1)]
     title: Annotated[str, Field(max_length=500)] = ""
     role: Annotated[str, Field(min_length=1, max_length=64)] = "approver"
-    expires_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DAY_SECONDS
+    expires_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @property
     def sha256(self) -> str:

@@ -29,9 +29,12 @@ class Intent:
     Attributes:
         key: Names the act within its tenant; two acts of one key never both happen.
         epoch: Fence of a step that its run's own process executes.
-        executor, attempt: Fence of a step that came from the agent's queue.
+        executor, attempt: Fence of a step that came from the agent's queue: the attempt is that of
+            its claim (`StepClaim.step.attempt`), not of a repetition within that.
         cap: How often a recipient may be reached; None for no limit.
         approval_role: Whose approval is consumed; None where none is needed.
+        undo: Whether it is part of a compensation, which may begin in a cancelled run. A step of
+            kind `undo` in the journal says so itself.
     """
 
     key: str
@@ -48,6 +51,7 @@ class Intent:
     executor: str | None = None
     cap: FrequencyCap | None = None
     approval_role: str | None = None
+    undo: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,9 @@ class EffectRow:
     """An effect as the ledger has it.
 
     Attributes:
+        run_id, step: Where it was begun last.
         tries: How often it was begun.
+        intended_at: When it was begun last.
         receipt: What the receiver answered, of one that was sent.
         reason: Why it failed, or why nobody knows.
         settled_by: The person who settled what was unknown.
@@ -234,6 +240,8 @@ class Ledger(Protocol):
     async def conclude(self, conclusion: Conclusion) -> EffectRow:
         """Commit how an attempt ended. No fence: what happened is true whoever says it.
 
+        An effect that was sent stays so.
+
         Raises:
             UnknownEffect: There is no such effect.
         """
@@ -247,11 +255,14 @@ class Ledger(Protocol):
     async def settle_effect(
         self, tenant: str, key: str, state: EffectState, *, by: str, reason: str = ""
     ) -> EffectRow:
-        """Settle an `unknown` effect by hand as `sent` or `failed`.
+        """Settle by hand, as `sent` or `failed`, an effect of which nobody knows.
+
+        That is one that is `unknown`, or `intended` by a sender that is lost, its run's end
+        included.
 
         Raises:
             UnknownEffect: There is no such effect.
-            EffectConflict: It is not unknown; the message says what it is.
+            EffectConflict: It is neither; the message says what it is.
         """
 
     async def reached(
@@ -275,10 +286,12 @@ class Ledger(Protocol):
     async def decide(self, decision: Decision) -> ApprovalRow:
         """Approve or reject, and send the run the signal `approval_signal(approval_id)`.
 
+        A run that waits for it is queued in the same transaction; its message is still to be sent.
+
         Raises:
             UnknownApproval: There is no such approval for that tenant.
-            ApprovalRefused: It is decided or expired, its content is another one, or the one who
-                decides is the requester.
+            ApprovalRefused: It is decided or expired, its run has ended, its content is another
+                one, or the one who decides is the requester.
         """
 
     async def suppress(self, suppression: Suppression) -> None:
@@ -295,12 +308,18 @@ class Ledger(Protocol):
         recipients: Sequence[str] | None = None,
         limit: int = 1000,
     ) -> Sequence[Suppression]:
-        """Return the suppressions of a tenant; with `recipients`, those that concern them."""
+        """Return the suppressions of a tenant, by recipient; with `recipients`, those that concern
+        them. With `channel`, those that concern it, the ones of any channel (`*`) included.
+        """
 
 
 RESERVED_SIGNALS = "muster."
 
 
 def approval_signal(approval_id: str) -> str:
-    """Return the name of the signal that tells a run of a decision."""
+    """Return the name of the signal that tells a run of a decision.
+
+    Its data is a JSON object: `approval_id`, `state` (`approved` or `rejected`), `by`, `at`,
+    `expires_at`, `reason`, `sha256` (of the content).
+    """
     return f"{RESERVED_SIGNALS}approval.{approval_id}"

@@ -4,6 +4,7 @@ Everything here works under the engine, where a crash in the middle resumes insi
 by `run_inline`.
 """
 
+from envelope.lru import CacheStats
 from orchestrators.flow.breaker import CircuitBreaker
 from orchestrators.flow.cache import Cache, by_model
 from orchestrators.flow.cached import CachedFunction, cached
@@ -22,7 +23,6 @@ from orchestrators.flow.errors import (
 )
 from orchestrators.flow.fallback import Fallback
 from orchestrators.flow.graph import After, Given, Graph
-from orchestrators.flow.lru import CacheStats
 from orchestrators.flow.node import Function, Node, Parallel, Sequential
 from orchestrators.flow.registering import flow_of, node_of
 from orchestrators.flow.retry import Retry

@@ -8,16 +8,17 @@ from typing import Any, Literal
 
 from agents.llm.port import LanguageModel
 from agents.registry import AGENTS
+from envelope.answers import Answers
 from envelope.canonical import content_hash
 from envelope.envelope import Envelope, Status
+from envelope.errors import InvalidInput
+from envelope.lru import CacheStats
 from envelope.ports.context import RunContext
 from envelope.ports.shared import SharedStore
 from envelope.signature import to_canonical
 from envelope.usage import Usage
-from orchestrators.flow.answers import Answers
 from orchestrators.flow.errors import InvalidFlow
 from orchestrators.flow.layout import Layout, Part
-from orchestrators.flow.lru import CacheStats
 from orchestrators.flow.node import Node
 from orchestrators.flow.shared import shared_store
 from orchestrators.flow.step import Step
@@ -69,7 +70,10 @@ class Cache(Node):
             raise InvalidFlow(f"patience= is a number of seconds above 0, not {patience!r}.")
         self.step = step
         self.ttl = ttl
-        self._answers = Answers(max_size, ttl, patience)
+        try:
+            self._answers = Answers(max_size, ttl, patience)
+        except InvalidInput as problem:
+            raise InvalidFlow(str(problem)) from None
         self._among = among
         self._vary = vary
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from envelope.canonical import canonical_json
 from envelope.errors import InvalidInput
+from envelope.lru import MISSING, CacheStats, LruCache
 from orchestrators.flow.errors import InvalidFlow
-from orchestrators.flow.lru import MISSING, CacheStats, LruCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -121,7 +121,10 @@ def cached(
         >>> rate.stats.hit_rate
         0.0
     """
-    kept: LruCache[Any] = LruCache(max_size, ttl)
+    try:
+        kept: LruCache[Any] = LruCache(max_size, ttl)
+    except InvalidInput as problem:
+        raise InvalidFlow(str(problem)) from None
 
     def decorate(function: Callable[P, Awaitable[R]]) -> CachedFunction[P, R]:
         if not inspect.iscoroutinefunction(function):

@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
+from envelope.answers import Answers
 from envelope.errors import InvalidInput, QueueUnavailable
 from envelope.ports.shared import SharedStore
 from orchestrators.flow import CircuitPolicy, CircuitState
-from orchestrators.flow.answers import Answers
 from orchestrators.flow.circuit import Circuit
 from tests.services.ports import free_port
 from tests.services.redis_server import PrivateRedis

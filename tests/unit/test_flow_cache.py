@@ -13,16 +13,16 @@ from pydantic import BaseModel
 from agents import agent
 from agents.llm.port import LanguageModel
 from envelope import Envelope, Usage
+from envelope.answers import Answers
 from envelope.errors import InvalidInput, QueueUnavailable
 from envelope.failure import StepFailed
+from envelope.lru import MISSING, LruCache
 from envelope.ports.journal_rows import RunState
 from envelope.ports.shared import SharedStore
 from envelope.resources import Resources
 from envelope.running import RUNNING
 from orchestrators import run_inline
 from orchestrators.flow import Cache, Step, by_model, cached
-from orchestrators.flow.answers import Answers
-from orchestrators.flow.lru import MISSING, LruCache
 from tests.rig.engine_rig import Rig, checked_events, rigged
 from tests.rig.flow_flows import (
     DONE,

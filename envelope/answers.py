@@ -1,4 +1,4 @@
-"""Answers of one step by key: in this process's memory, and in the store that processes share.
+"""Answers by key: in this process's memory, and in the store that processes share.
 
 Of all that ask for a missing answer at once, one makes it: in this process the others wait for its
 future, in other processes for a mark in the shared store to go.
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from envelope.errors import Unavailable
+from envelope.lru import MISSING, LruCache
 from envelope.ports.shared import SharedStore
-from orchestrators.flow.lru import MISSING, LruCache
 
 _FIRST_LOOK_SECONDS: Final = 0.02
 _LONGEST_LOOK_SECONDS: Final = 0.5
@@ -37,6 +37,9 @@ class Answers:
         max_size: How many answers this process keeps.
         ttl: Seconds that an answer is kept, here and in the shared store.
         patience: Seconds to wait for somebody else's answer before making it oneself.
+
+    Raises:
+        InvalidInput: A limit is out of range.
     """
 
     def __init__(self, max_size: int, ttl: float, patience: float) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from orchestrators.flow.errors import InvalidFlow
+from envelope.errors import InvalidInput
 
 V = TypeVar("V")
 
@@ -48,7 +49,7 @@ class CacheStats:
 
 
 class LruCache(Generic[V]):
-    """Values by key; the one that was used longest ago makes room. Not for several threads.
+    """Values by key; the one that was used longest ago makes room. Any thread may use it.
 
     Args:
         max_size: How many values are kept.
@@ -56,7 +57,7 @@ class LruCache(Generic[V]):
         clock: Tells the time in seconds.
 
     Raises:
-        InvalidFlow: A limit is out of range.
+        InvalidInput: A limit is out of range.
     """
 
     def __init__(
@@ -67,36 +68,40 @@ class LruCache(Generic[V]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if max_size < 1:
-            raise InvalidFlow(f"A cache keeps at least 1 value, not {max_size}.")
+            raise InvalidInput(f"A cache keeps at least 1 value, not {max_size}.")
         if ttl is not None and not (math.isfinite(ttl) and ttl > 0):
-            raise InvalidFlow(f"A cache's ttl is a number of seconds above 0, not {ttl!r}.")
+            raise InvalidInput(f"A cache's ttl is a number of seconds above 0, not {ttl!r}.")
         self.stats = CacheStats()
         self._max_size = max_size
         self._ttl = math.inf if ttl is None else ttl
         self._clock = clock
+        self._lock = threading.Lock()
         self._kept: OrderedDict[Any, tuple[V, float]] = OrderedDict()
 
     def get(self, key: Any) -> V | Any:
         """Return the value, or `MISSING`; counts neither as hit nor as miss."""
-        value, until = self._kept.get(key, (MISSING, math.inf))
-        if until <= self._clock():
-            del self._kept[key]
-            return MISSING
-        if value is not MISSING:
-            self._kept.move_to_end(key)
-        return value
+        with self._lock:
+            value, until = self._kept.get(key, (MISSING, math.inf))
+            if until <= self._clock():
+                del self._kept[key]
+                return MISSING
+            if value is not MISSING:
+                self._kept.move_to_end(key)
+            return value
 
     def put(self, key: Any, value: V) -> None:
         """Keep a value from now on."""
-        self._kept[key] = (value, self._clock() + self._ttl)
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._max_size:
-            self._kept.popitem(last=False)
-            self.stats.evictions += 1
+        with self._lock:
+            self._kept[key] = (value, self._clock() + self._ttl)
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._max_size:
+                self._kept.popitem(last=False)
+                self.stats.evictions += 1
 
     def clear(self) -> None:
         """Forget all values; the counts stay."""
-        self._kept.clear()
+        with self._lock:
+            self._kept.clear()
 
     def __len__(self) -> int:
         return len(self._kept)
