@@ -8,14 +8,29 @@ from pathlib import Path
 from agents.db_write.port import RecordStore
 from agents.db_write.postgres_records import PostgresRecords
 from agents.db_write.sqlite_records import SqliteRecords
+from agents.db_write.tables.port import TableStore
+from agents.email.port import Mailer
+from agents.image.store import ImageStore
 from agents.knowledge.port import KnowledgeBase
 from agents.knowledge.postgres_knowledge import PostgresKnowledge
 from agents.knowledge.sqlite_knowledge import SqliteKnowledge
 from agents.llm.factory import language_model
+from agents.llm.image_port import ImageModel
+from agents.llm.messages.port import MessageStore
 from agents.llm.port import LanguageModel
+from agents.tasks.routes import ModelRoutes
+from agents.webhook.port import Webhooks
 from envelope.resources import Resources
 
-__all__ = ["knowledge_base", "language_model", "provide", "record_store"]
+__all__ = [
+    "knowledge_base",
+    "language_model",
+    "provide",
+    "provide_channels",
+    "provide_model_parts",
+    "provide_stores",
+    "record_store",
+]
 
 
 def provide(
@@ -38,6 +53,41 @@ def provide(
     resources.provide(KnowledgeBase, knowledge)  # type: ignore[type-abstract] # a port is provided under its Protocol
     resources.provide(RecordStore, records)  # type: ignore[type-abstract] # as above
     resources.provide(LanguageModel, model)  # type: ignore[type-abstract] # as above
+
+
+def provide_model_parts(
+    resources: Resources,
+    *,
+    images: Callable[[], ImageModel],
+    messages: Callable[[], MessageStore],
+    routes: Callable[[], ModelRoutes],
+) -> None:
+    """Say how pictures are drawn, conversations kept, and models named by their use."""
+    resources.provide(ImageModel, images)  # type: ignore[type-abstract] # as above
+    resources.provide(MessageStore, messages)  # type: ignore[type-abstract] # as above
+    resources.provide(ModelRoutes, routes)
+
+
+def provide_stores(
+    resources: Resources,
+    *,
+    tables: Callable[[], TableStore],
+    pictures: Callable[[], ImageStore],
+) -> None:
+    """Say where rows of the user's own tables and large pictures are kept."""
+    resources.provide(TableStore, tables)  # type: ignore[type-abstract] # as above
+    resources.provide(ImageStore, pictures)  # type: ignore[type-abstract] # as above
+
+
+def provide_channels(
+    resources: Resources,
+    *,
+    mailer: Callable[[], Mailer],
+    webhooks: Callable[[], Webhooks],
+) -> None:
+    """Say how e-mails and webhooks are handed over."""
+    resources.provide(Mailer, mailer)  # type: ignore[type-abstract] # as above
+    resources.provide(Webhooks, webhooks)  # type: ignore[type-abstract] # as above
 
 
 def knowledge_base(database_url: str | None, home: Path) -> KnowledgeBase:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from agents.definition import AgentDefinition
@@ -13,7 +14,28 @@ from envelope.signature import input_model
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-AGENTS: Registry[AgentDefinition] = Registry("agent")
+
+class AgentRegistry(Registry[AgentDefinition]):
+    """The registry of agents, in which one can be stood in for."""
+
+    @contextmanager
+    def standing_in(self, definition: AgentDefinition) -> Iterator[AgentDefinition]:
+        """Let `definition` be the only agent of its name for the time of a `with` block.
+
+        What was registered under the name before, in any version, is back after the block.
+        """
+        before = self._held.get(definition.name)
+        self._held[definition.name] = {definition.version: definition}
+        try:
+            yield definition
+        finally:
+            if before is None:
+                del self._held[definition.name]
+            else:
+                self._held[definition.name] = before
+
+
+AGENTS = AgentRegistry("agent")
 
 
 def agent(

@@ -2,77 +2,74 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agents.copywriter.claims import unsupported_claims
-from agents.copywriter.draft import EmailDraft
+from agents.copywriter.form import FORMS
 from agents.copywriter.prompt import copy_prompt, fact_ids
 from agents.copywriter.request import CopyRequest
 from agents.copywriter.suspicion import fact_text, suspicious
-from agents.llm.port import Check, Generated, LanguageModel
+from agents.llm.port import Generated, LanguageModel
 from agents.registry import agent
 from envelope.canonical import content_hash
 from envelope.envelope import Envelope
 from envelope.ports.context import AgentContext
 from envelope.record import Record
 
-_TOLERANCE = 1.25
+_NOT_SAID = {"facts", "lead", "max_words", "network", "lengths"}
 
 
 @agent("copywriter", concurrency=8)
 async def copywriter(ctx: AgentContext, request: CopyRequest) -> Envelope:
-    """Write one e-mail and return it as one record: subject, body and what a reviewer should see.
+    """Write one e-mail, ad or post and return it as one record, with what a reviewer should see.
 
     The record is derived from the lead and the facts that the text relies on. It has no recipient:
     whom to send it to is never the model's business.
     """
     model = ctx.resource(LanguageModel)  # type: ignore[type-abstract] # a port is asked for by its Protocol
+    form = FORMS[request.channel]
     written = await model.generate(
-        copy_prompt(request), EmailDraft, check=_short_enough(request.max_words)
+        copy_prompt(request), form.draft, check=lambda draft: form.problem(request, draft)
     )
     record = _record(request, written)
     _report(ctx, record)
     return Envelope.from_records([record], source="copywriter")
 
 
-def _short_enough(max_words: int) -> Check:
-    def check(draft: EmailDraft) -> str | None:
-        count = len(draft.body.split())
-        if count <= max_words * _TOLERANCE:
-            return None
-        return f"body: it has {count} words; at most {max_words} are allowed"
-
-    return check
-
-
-def _record(request: CopyRequest, written: Generated[EmailDraft]) -> Record:
-    draft, known = written.output, fact_ids(request.facts)
+def _record(request: CopyRequest, written: Generated[Any]) -> Record:
+    form, draft, known = FORMS[request.channel], written.output, fact_ids(request.facts)
     # A model that names no fact it was given may have used any of them.
     used = [known[name] for name in dict.fromkeys(draft.facts_used) if name in known]
     parents = [request.lead, *(used or request.facts)] if request.lead else used or request.facts
-    text = f"{draft.subject}\n\n{draft.body}"
+    fields = form.fields(request, draft)
     data = {
         "company": request.company,
         "campaign": request.campaign,
         "channel": request.channel,
         "tone": request.tone,
-        "subject": draft.subject,
-        "body": draft.body,
-        "words": len(draft.body.split()),
-        "unsupported_claims": unsupported_claims(text, _said(request)),
+        **fields,
+        "unsupported_claims": unsupported_claims(form.claims(draft), _said(request)),
         "suspicious_facts": suspicious(request.facts),
     }
     return Record.of(
         data,
         source="copywriter",
-        row_id=content_hash([request.campaign, request.company, data["body"]])[:16],
+        row_id=content_hash(_identity(request, fields))[:16],
         model=written.model,
         prompt_sha256=written.prompt_sha256,
         derived_from=tuple(dict.fromkeys(parent.id for parent in parents if parent)),
     )
 
 
+def _identity(request: CopyRequest, fields: dict[str, Any]) -> list[Any]:
+    if request.channel == "email":
+        return [request.campaign, request.company, fields["body"]]
+    return [request.campaign, request.company, request.channel, fields]
+
+
 def _said(request: CopyRequest) -> list[str]:
     """All that the text may rest on: the facts, and what we know of the company."""
-    task = request.model_dump(mode="json", exclude={"facts", "lead", "max_words"})
+    task = request.model_dump(mode="json", exclude=_NOT_SAID)
     lead = [fact_text(request.lead)] if request.lead else []
     return [*map(fact_text, request.facts), *lead, *(str(value) for value in task.values())]
 

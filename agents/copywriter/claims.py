@@ -25,9 +25,13 @@ _COUNTED = {
 _STRONG = re.compile(
     r"\b(?:guarantee\w*|certif\w+|complian\w+|HIPAA|GDPR|SOC ?2|ISO ?\d+|PCI|FedRAMP|award\w*|"
     r"world-class|market[- ]lead\w+|industry[- ]lead\w+|number one|double[sd]?|triple[sd]?|"
-    r"halve[sd]?|tenfold|twice|hundreds?|thousands?|millions?|billions?|risk-free|unlimited)\b",
+    r"halve[sd]?|tenfold|twice|hundreds?|thousands?|millions?|billions?|risk-free|unlimited|"
+    r"(?:the|our) (?:best|fastest|cheapest|largest|leading|only|safest)|"
+    r"(?:free trial|for free|free of charge|trusted by|proven|unbeatable|unmatched|flawless))\b",
     re.IGNORECASE,
 )
+# What would hide a claim from a reader of Markdown stands plainly in a mail, an ad or a post.
+_MARKUP = re.compile(r"^\s*(?:#{1,6}\s+|[=~`:|-]{2,})|[<>\[\]|`]", re.MULTILINE)
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"')]+|[^\s<>\"'(]+@[^\s<>\"')]+\.\w+")
 
 
@@ -39,12 +43,17 @@ def unsupported_claims(text: str, facts: Iterable[str]) -> list[str]:
     sentence that passes may still be wrong: this is a filter for people, not a proof.
     """
     known = "\n".join(facts)
+    known = f"{known}\n{' '.join(_statements(known))}"
     numbers, lower = _numbers(known), known.lower()
     return [
         sentence
-        for sentence in sentences(text)
+        for sentence in _statements(text)
         if _claims_numbers(sentence, numbers) or _claims_words(sentence, lower)
     ]
+
+
+def _statements(text: str) -> list[str]:
+    return sentences(_MARKUP.sub(" ", text))
 
 
 def _claims_numbers(sentence: str, known: set[str]) -> bool:

@@ -24,7 +24,19 @@ def compose(prompt: Prompt) -> tuple[str, str, list[str]]:
     Raises:
         InvalidOutput: No fact holds a sentence that can be quoted.
     """
-    task = {key: str(value) for key, value in prompt.task.items()}
+    quotes = quotes_of(prompt, _QUOTES)
+    words = words_of(prompt)
+    body, kept = _fitting(words, quotes, int(prompt.task.get("max_words") or 160))  # type: ignore[arg-type] # the copywriter puts an int there
+    return _subject(words), body, list(dict.fromkeys(quote.fact for quote in kept))
+
+
+def quotes_of(prompt: Prompt, count: int) -> list[Quote]:
+    """Return up to `count` sentences of the facts that fit the task best, best first.
+
+    Raises:
+        InvalidOutput: No fact holds a sentence that can be quoted.
+    """
+    task = _task(prompt)
     wanted = [
         (task.get("topic", ""), 3.0),
         (task.get("concern", ""), 2.0),
@@ -32,19 +44,22 @@ def compose(prompt: Prompt) -> tuple[str, str, list[str]]:
         (f"{task.get('sector', '')} {task.get('sub_industry', '')}", 2.0),
         (task.get("product", ""), 1.5),
     ]
-    quotes = best_quotes(prompt.documents, wanted, _QUOTES, about=task.get("product", ""))
+    quotes = best_quotes(prompt.documents, wanted, count, about=task.get("product", ""))
     if not quotes:
         raise InvalidOutput(
             "None of the facts holds anything that can be quoted. Ingest documents with prose, "
             "or set MUSTER_OPENAI_API_KEY to use a real model."
         )
-    words = _words(task)
-    body, kept = _fitting(words, quotes, int(prompt.task.get("max_words") or 160))  # type: ignore[arg-type] # the copywriter puts an int there
-    return _subject(words), body, list(dict.fromkeys(quote.fact for quote in kept))
+    return quotes
 
 
-def _words(task: dict[str, str]) -> dict[str, Any]:
-    """What the sentences of the letter are filled with."""
+def _task(prompt: Prompt) -> dict[str, str]:
+    return {key: str(value) for key, value in prompt.task.items()}
+
+
+def words_of(prompt: Prompt) -> dict[str, Any]:
+    """Return what the sentences around the quotations are filled with."""
+    task = _task(prompt)
     product, company = task.get("product") or "our product", task["company"]
     sector = task.get("sub_industry") or task.get("sector") or ""
     concern = task.get("concern") or f"every team has work that has to be done well at {company}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from agents.copywriter.lengths import NETWORKS, Lengths
 from envelope.model import AsTuple, Contract
 from envelope.record import Record
 
@@ -37,8 +38,12 @@ class CopyRequest(Contract):
         campaign: The campaign's name.
         sender: Who signs; without one, the product's team.
         tone: How to sound; the offline model knows friendly, formal and direct.
-        max_words: Longest body, in words.
-        channel: Where the text will be sent.
+        max_words: Longest body of an e-mail, in words.
+        channel: What is written: an `email`, an `ad` (headline, body, call to action) or a `post`
+            (text, hashtags).
+        network: Where an ad or post will stand, such as `linkedin`; it decides the lengths and how
+            they are counted. Empty: our own moderate lengths.
+        lengths: Lengths of an ad or post instead of the network's.
     """
 
     company: Annotated[Line, Field(min_length=1)]
@@ -55,4 +60,19 @@ class CopyRequest(Contract):
     sender: Line = ""
     tone: Annotated[Line, Field(min_length=1)] = "friendly"
     max_words: Annotated[int, Field(ge=40, le=1_000)] = 160
-    channel: Literal["email"] = "email"
+    channel: Literal["email", "ad", "post"] = "email"
+    network: Annotated[Line, AfterValidator(str.lower)] = ""
+    lengths: Lengths | None = None
+
+    @property
+    def allowed(self) -> Lengths:
+        """The lengths that hold."""
+        return self.lengths or NETWORKS.get(self.network) or Lengths()
+
+    @model_validator(mode="after")
+    def _lengths_are_known(self) -> Self:
+        if self.network and self.network not in NETWORKS and self.lengths is None:
+            raise ValueError(
+                f"the network's lengths are not known; give `lengths`. Known: {', '.join(NETWORKS)}"
+            )
+        return self

@@ -13,7 +13,8 @@ Columns:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -22,6 +23,7 @@ from agents.db_write.port import StoredRecord
 from agents.db_write.request import table_name
 from agents.sql.errors import StoreBroken
 from envelope.canonical import canonical_json
+from envelope.errors import InvalidInput
 from envelope.record import Record
 
 PROVENANCE: Final = (
@@ -37,7 +39,8 @@ PROVENANCE: Final = (
 )
 WRITTEN: Final = ("tenant", "id", "run_id", "record_id", "data", *PROVENANCE)
 ALL: Final = frozenset({*WRITTEN, "updated_at"})
-_JSON: Final = ("data", "derived_from", "raw_row")
+JSON_COLUMNS: Final = ("data", "derived_from", "raw_row")
+_FIELD: Final = re.compile(r"[\w .-]{1,200}")
 
 
 def checked_table(table: str) -> str:
@@ -50,6 +53,27 @@ def checked_table(table: str) -> str:
         return table_name(table)
     except ValueError as problem:
         raise StoreBroken(f"Table {table[:80]!r}: {problem}.") from None
+
+
+def check_rows(rows: Sequence[StoredRecord]) -> None:
+    """Refuse rows that would replace each other.
+
+    Raises:
+        InvalidInput: Two have one tenant and key.
+    """
+    if len({(row.tenant, row.key) for row in rows}) < len(rows):
+        raise InvalidInput("Two rows have the same key; the second would replace the first.")
+
+
+def check_fields(fields: Iterable[str]) -> None:
+    """Refuse names of data fields that cannot stand in a JSON path.
+
+    Raises:
+        InvalidInput: One holds other characters than letters, digits, `_`, `.`, `-` and blanks.
+    """
+    for field in fields:
+        if _FIELD.fullmatch(field) is None:
+            raise InvalidInput(f"Records cannot be selected by the field {field[:80]!r}.")
 
 
 def values(row: StoredRecord) -> tuple[str | None, ...]:
@@ -74,7 +98,7 @@ def stored(row: Sequence[Any]) -> StoredRecord:
         StoreBroken: The row was changed by something else: its hashes no longer fit.
     """
     held = dict(zip(WRITTEN, row, strict=True))
-    held |= {name: json.loads(held[name]) for name in _JSON if held[name] is not None}
+    held |= {name: json.loads(held[name]) for name in JSON_COLUMNS if held[name] is not None}
     provenance = {name: held[name] for name in PROVENANCE}
     form = {"id": held["record_id"], "data": held["data"], "provenance": provenance}
     try:
@@ -87,7 +111,7 @@ def stored(row: Sequence[Any]) -> StoredRecord:
 def _text(name: str, value: Any) -> str | None:
     if value is None:
         return None
-    return canonical_json(value) if name in _JSON else str(value)
+    return canonical_json(value) if name in JSON_COLUMNS else str(value)
 
 
 def foreign_table(table: str) -> StoreBroken:

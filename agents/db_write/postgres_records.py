@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from psycopg import sql
 
-from agents.db_write.columns import ALL, WRITTEN, checked_table, foreign_table, stored, values
-from agents.db_write.port import Outcome, StoredRecord
+from agents.db_write.columns import (
+    ALL,
+    JSON_COLUMNS,
+    WRITTEN,
+    check_fields,
+    check_rows,
+    checked_table,
+    foreign_table,
+    stored,
+    values,
+)
+from agents.db_write.port import Outcome, Scalar, StoredRecord
 from agents.sql.postgres import Connection, PostgresDatabase
+from envelope.canonical import canonical_json
 
 _SCHEMA: Final = "muster_records"
 _PRESENT: Final = "SELECT to_regnamespace('muster_records') IS NOT NULL"
@@ -37,13 +48,26 @@ _MAKE: Final = sql.SQL(
         updated_at timestamptz NOT NULL,
         PRIMARY KEY(tenant, id))"""
 )
+_CASTS: Final = sql.SQL(", ").join(
+    sql.SQL("{}::json" if name in JSON_COLUMNS else "{}").format(sql.Identifier(name))
+    for name in WRITTEN
+)
+_ARRAYS: Final = sql.SQL(", ").join(sql.SQL("%s::text[]") for _ in WRITTEN)
+# One statement for all rows, or a store far away costs a round trip each; in the order of keys, or
+# two transactions over the same rows could wait for each other.
 _UPSERT: Final = sql.SQL(
     """INSERT INTO {table} AS held ({columns}, updated_at)
-    VALUES ({marks}, clock_timestamp())
+    SELECT {casts}, clock_timestamp() FROM unnest({arrays}) AS given({columns})
+    ORDER BY tenant, id
     ON CONFLICT (tenant, id) DO UPDATE SET {changes}, updated_at = EXCLUDED.updated_at
     WHERE (held.record_id, held.run_id) <> (EXCLUDED.record_id, EXCLUDED.run_id)
-    RETURNING xmax = 0"""
+    RETURNING tenant, id, xmax = 0"""
 )
+_PAGE: Final = sql.SQL(
+    """SELECT {columns} FROM {table}
+    WHERE tenant = %s AND id COLLATE "C" > %s{conditions} ORDER BY id COLLATE "C" LIMIT %s"""
+)
+_FITS: Final = sql.SQL(" AND coalesce(data::jsonb -> %s, 'null') = %s::jsonb")
 _READ: Final = sql.SQL("SELECT {columns} FROM {table} WHERE tenant = %s AND id = %s")
 _COUNT: Final = sql.SQL("SELECT count(*) FROM {table} WHERE tenant = %s")
 
@@ -63,13 +87,12 @@ class PostgresRecords:
     def upsert(self, table: str, rows: Sequence[StoredRecord]) -> list[Outcome]:
         """Write `rows` in one transaction; see `RecordStore.upsert`."""
         name = checked_table(table)
-        # In the order of keys, or two transactions over the same rows could wait for each other.
-        order = sorted(range(len(rows)), key=lambda place: (rows[place].tenant, rows[place].key))
+        check_rows(rows)
         with self._database.transaction() as connection:
             self._make_table(connection, name)
-            outcomes = {place: _write(connection, name, rows[place]) for place in order}
+            written = _write(connection, name, rows)
         self._known.add(name)
-        return [outcomes[place] for place in range(len(rows))]
+        return [written.get((row.tenant, row.key), "unchanged") for row in rows]
 
     def read(self, table: str, tenant: str, key: str) -> StoredRecord | None:
         """Return one row; see `RecordStore.read`."""
@@ -81,6 +104,31 @@ class PostgresRecords:
                 _READ.format(columns=_as_text(), table=_table(name)), [tenant, key]
             ).fetchone()
         return stored(row) if row else None
+
+    def page(
+        self,
+        table: str,
+        tenant: str,
+        *,
+        where: Mapping[str, Scalar] | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[StoredRecord]:
+        """Return rows of a tenant; see `RecordStore.page`."""
+        name = checked_table(table)
+        wanted = dict(where or {})
+        check_fields(wanted)
+        statement = _PAGE.format(
+            columns=_as_text(),
+            table=_table(name),
+            conditions=sql.SQL("").join(_FITS for _ in wanted),
+        )
+        asked = [part for field, value in wanted.items() for part in (field, canonical_json(value))]
+        with self._database.transaction() as connection:
+            if not _columns(connection, name):
+                return []
+            rows = connection.execute(statement, [tenant, after, *asked, limit]).fetchall()
+        return [stored(row) for row in rows]
 
     def count(self, table: str, tenant: str) -> int:
         """Count the rows of a tenant."""
@@ -125,10 +173,13 @@ def _columns(connection: Connection, table: str) -> set[str]:
     return found
 
 
-def _write(connection: Connection, table: str, row: StoredRecord) -> Outcome:
-    marks = sql.SQL(", ").join(sql.Placeholder() for _ in WRITTEN)
-    statement = _UPSERT.format(table=_table(table), columns=_COLUMNS, changes=_CHANGES, marks=marks)
-    made: Any = connection.execute(statement, values(row)).fetchone()
-    if made is None:
-        return "unchanged"
-    return "inserted" if made[0] else "updated"
+def _write(
+    connection: Connection, table: str, rows: Sequence[StoredRecord]
+) -> dict[tuple[str, str], Outcome]:
+    """Return what became of the rows that were written, by tenant and key."""
+    statement = _UPSERT.format(
+        table=_table(table), columns=_COLUMNS, casts=_CASTS, arrays=_ARRAYS, changes=_CHANGES
+    )
+    columns = [list(column) for column in zip(*map(values, rows), strict=True)]
+    made: list[Any] = connection.execute(statement, columns).fetchall() if rows else []
+    return {(tenant, key): "inserted" if new else "updated" for tenant, key, new in made}

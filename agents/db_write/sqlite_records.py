@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agents.db_write.columns import ALL, WRITTEN, checked_table, foreign_table, stored, values
-from agents.db_write.port import Outcome, StoredRecord
+from agents.db_write.columns import (
+    ALL,
+    WRITTEN,
+    check_fields,
+    check_rows,
+    checked_table,
+    foreign_table,
+    stored,
+    values,
+)
+from agents.db_write.port import Outcome, Scalar, StoredRecord
 from agents.sql.sqlite import SqliteFile
 
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
@@ -26,6 +35,7 @@ class SqliteRecords:
     def upsert(self, table: str, rows: Sequence[StoredRecord]) -> list[Outcome]:
         """Write `rows` in one transaction; see `RecordStore.upsert`."""
         name = checked_table(table)
+        check_rows(rows)
         with self._file.writing() as connection:
             _make_table(connection, name)
             return [_write(connection, name, row) for row in rows]
@@ -42,6 +52,31 @@ class SqliteRecords:
             ).fetchone()
         return stored(row) if row else None
 
+    def page(
+        self,
+        table: str,
+        tenant: str,
+        *,
+        where: Mapping[str, Scalar] | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[StoredRecord]:
+        """Return rows of a tenant; see `RecordStore.page`."""
+        name = checked_table(table)
+        wanted = dict(where or {})
+        check_fields(wanted)
+        conditions = "".join(f" AND {_condition(value)}" for value in wanted.values())
+        asked = [part for field, value in wanted.items() for part in _asked(field, value)]
+        with self._file.reading() as connection:
+            if not _columns(connection, name):
+                return []
+            rows = connection.execute(
+                f'SELECT {", ".join(WRITTEN)} FROM "{name}" WHERE tenant = ? AND id > ?{conditions}'  # noqa: S608 - names were checked
+                " ORDER BY id LIMIT ?",
+                [tenant, after, *asked, limit],
+            ).fetchall()
+        return [stored(row) for row in rows]
+
     def count(self, table: str, tenant: str) -> int:
         """Count the rows of a tenant."""
         name = checked_table(table)
@@ -57,6 +92,25 @@ class SqliteRecords:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _condition(value: Scalar) -> str:
+    if value is None:
+        return "json_extract(data, ?) IS NULL"
+    if isinstance(value, bool):
+        return "json_type(data, ?) = ?"
+    if isinstance(value, str):
+        return "json_type(data, ?) = 'text' AND json_extract(data, ?) = ?"
+    return "json_type(data, ?) IN ('integer', 'real') AND json_extract(data, ?) = ?"
+
+
+def _asked(field: str, value: Scalar) -> list[Scalar]:
+    path = f'$."{field}"'
+    if value is None:
+        return [path]
+    if isinstance(value, bool):
+        return [path, "true" if value else "false"]
+    return [path, path, value]
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:

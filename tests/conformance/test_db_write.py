@@ -15,6 +15,7 @@ from agents.db_write.postgres_records import PostgresRecords
 from agents.db_write.sqlite_records import SqliteRecords
 from agents.sql.errors import StoreBroken, StoreUnavailable
 from envelope import Record
+from envelope.errors import InvalidInput
 
 Open = Callable[[], RecordStore]
 Execute = Callable[[str], list[tuple[Any, ...]]]
@@ -183,6 +184,62 @@ def test_a_row_changed_behind_our_back_is_noticed(store: RecordStore, execute: E
     execute('UPDATE muster_records.drafts SET data = \'{"text":"tampered"}\'')
     with pytest.raises(StoreBroken, match="hashes"):
         store.read("drafts", "t1", "k1")
+
+
+def test_pages_follow_the_keys_by_code_point(store: RecordStore) -> None:
+    keys = ["a", "B", "ä", "z", "10", "9", "a b", "🙂"]
+    store.upsert("drafts", [row(key) for key in keys] + [row("c", tenant="t2")])
+    seen: list[str] = []
+    while page := store.page("drafts", "t1", after=seen[-1] if seen else "", limit=3):
+        seen += [held.key for held in page]
+    assert seen == sorted(keys)
+    assert store.page("other", "t1") == []
+
+
+@pytest.mark.parametrize(
+    ("where", "keys"),
+    [
+        ({"v": "x"}, ["text"]),
+        ({"v": "1"}, ["digits"]),
+        ({"v": 1}, ["one"]),
+        ({"v": 1.0}, ["one"]),
+        ({"v": True}, ["yes"]),
+        ({"v": False}, []),
+        ({"v": None}, ["missing", "null"]),
+        ({"v": "x", "other": 2}, []),
+        ({"with space.and-dot": "'; --"}, ["odd"]),
+    ],
+)
+def test_rows_are_selected_by_fields(
+    store: RecordStore, where: dict[str, Any], keys: list[str]
+) -> None:
+    values: dict[str, dict[str, Any]] = {
+        "digits": {"v": "1"},
+        "list": {"v": ["x"]},
+        "missing": {"w": 1},
+        "null": {"v": None},
+        "odd": {"v": 0, "with space.and-dot": "'; --"},
+        "one": {"v": 1},
+        "text": {"v": "x"},
+        "yes": {"v": True},
+    }
+    rows = [
+        StoredRecord(tenant="t1", key=key, run_id="r", record=Record.of(data, source="s"))
+        for key, data in values.items()
+    ]
+    store.upsert("drafts", rows)
+    assert [held.key for held in store.page("drafts", "t1", where=where)] == keys
+
+
+@pytest.mark.parametrize("field", ['a"b', "$", "a[0]", "", "x'--"])
+def test_a_field_that_cannot_stand_in_a_path_is_refused(store: RecordStore, field: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be selected"):
+        store.page("drafts", "t1", where={field: 1})
+
+
+def test_two_rows_of_one_key_are_refused(store: RecordStore) -> None:
+    with pytest.raises(InvalidInput, match="same key"):
+        store.upsert("drafts", [row(text="a"), row(text="b")])
 
 
 def test_one_bad_row_writes_none(store: RecordStore) -> None:
