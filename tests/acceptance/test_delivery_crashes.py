@@ -95,12 +95,14 @@ class Killer:
     def __init__(self, cluster: Cluster, stage: str) -> None:
         self._cluster = cluster
         self._stage = stage
+        self._begun = False
         self.struck = False
 
     def __call__(self, stage: str) -> None:
-        if stage == self._stage and not self.struck:
-            self.struck = True
+        if stage == self._stage and not self._begun:
+            self._begun = True
             self._cluster.stop()
+            self.struck = True
 
 
 def drafts(muster: Muster, count: int) -> Sequence[Run]:
