@@ -26,6 +26,7 @@ class StepContext:
         origin_id: The first run of a chain of repetitions; None where the run repeats none.
         epoch: The run's fencing number, where its own process executes the step.
         executor: The process that claimed the step, where it came from the agent's queue.
+        claimed: The attempt for which that process claimed it.
     """
 
     run_id: str
@@ -46,6 +47,7 @@ class StepContext:
     origin_id: str | None = None
     epoch: int | None = None
     executor: str | None = None
+    claimed: int | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -70,6 +72,7 @@ class StepContext:
             idempotency_key=self.idempotency_key,
             epoch=self.epoch,
             executor=self.executor,
+            claimed=self.claimed,
         )
 
     def resource(self, kind: type[T]) -> T:

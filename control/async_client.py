@@ -10,13 +10,16 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
+from control.approvals import AsyncApprovals
 from control.async_manager import AsyncCampaignManager
 from control.async_run import AsyncRun
 from control.dead_letters import Choice, DeadLetters, Replayed
+from control.effects import AsyncEffects
 from control.event import Event
 from control.replay import replay_run
 from control.run_lookup import find_run
 from control.run_pages import every_run
+from control.suppressions import AsyncSuppressions
 from envelope.errors import InvalidInput
 from envelope.ports.journal_rows import FailureGroup, Run, RunFilter, RunState
 from worker.settings import Settings
@@ -56,6 +59,21 @@ class AsyncMuster:
             if self._manager is None:
                 self._manager = await AsyncCampaignManager.from_settings(self._settings)
             return self._manager
+
+    @property
+    def approvals(self) -> AsyncApprovals:
+        """What waits for a person's consent, and the decisions."""
+        return AsyncApprovals(self.manager)
+
+    @property
+    def effects(self) -> AsyncEffects:
+        """What was done to the outside world."""
+        return AsyncEffects(self.manager)
+
+    @property
+    def suppressions(self) -> AsyncSuppressions:
+        """Who shall not be reached."""
+        return AsyncSuppressions(self.manager)
 
     async def enqueue(
         self,

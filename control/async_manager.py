@@ -87,9 +87,7 @@ class AsyncCampaignManager:
         Raises:
             InvalidInput: The run has not ended, or has not the step it shall be repeated from.
         """
-        limit = self.backend.settings.payload_max_bytes
-        new = self._executable(admit(Event.of(event), limit, repetition))
-        return (await self._accept([new]))[0]
+        return (await self._accept([self._new(event, repetition)]))[0]
 
     async def ingest_many(self, events: Iterable[EventLike]) -> list[AsyncRun]:
         """Accept many events; the handles keep their order. Errors as `ingest_event`.
@@ -97,8 +95,7 @@ class AsyncCampaignManager:
         All are validated before the first is accepted. Where a key conflicts, the others are
         accepted all the same and the first conflict is raised.
         """
-        limit = self.backend.settings.payload_max_bytes
-        news = [self._executable(admit(Event.of(event), limit)) for event in events]
+        news = [self._new(event) for event in events]
         handles: list[AsyncRun] = []
         for start in range(0, len(news), _AT_ONCE):
             handles += await self._accept(news[start : start + _AT_ONCE])
@@ -107,6 +104,10 @@ class AsyncCampaignManager:
     def handle(self, run_id: str, receipt: Receipt | None = None) -> AsyncRun:
         """Return the handle of a run."""
         return AsyncRun(run_id, self.backend.journal, self._steering, self.lookout, receipt)
+
+    async def tell_of_decision(self, run_id: str) -> None:
+        """Get a run under way whose approval was decided."""
+        await self._steering.tell_of_decision(run_id)
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -124,6 +125,10 @@ class AsyncCampaignManager:
     ) -> None:
         await self.close()
 
+    def _new(self, event: EventLike, repetition: Repetition | None = None) -> NewRun:
+        limit, trace = self.backend.settings.payload_max_bytes, self.backend.telemetry.trace_id()
+        return self._executable(admit(Event.of(event), limit, repetition, trace))
+
     def _executable(self, new: NewRun) -> NewRun:
         if self.backend.queue is None and new.delay_seconds:
             raise InvalidInput(
@@ -135,7 +140,7 @@ class AsyncCampaignManager:
     async def _accept(self, news: Sequence[NewRun]) -> list[AsyncRun]:
         """Committed concurrently, so that the journal writes them in few transactions."""
         answers = await asyncio.gather(
-            *(self.backend.journal.accept(new) for new in news), return_exceptions=True
+            *(self._commit(new) for new in news), return_exceptions=True
         )
         accepted = [
             (new, answer)
@@ -147,6 +152,10 @@ class AsyncCampaignManager:
             if isinstance(answer, BaseException):
                 raise answer
         return [self.handle(receipt.run_id, receipt) for receipt in receipts]
+
+    async def _commit(self, new: NewRun) -> Accepted:
+        with self.backend.telemetry.triggered(new):
+            return await self.backend.journal.accept(new)
 
     async def _ahead(self, new: NewRun, answer: Accepted) -> tuple[NewRun, Receipt]:
         """Bring about the end of what the run waits for, where its flow says `replace`.

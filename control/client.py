@@ -10,10 +10,13 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
+from control.approvals import Approvals
 from control.async_client import AsyncMuster
 from control.dead_letters import Replayed
+from control.effects import Effects
 from control.loop_thread import LoopThread
 from control.run import Run
+from control.suppressions import Suppressions
 from envelope.ports.journal_rows import FailureGroup, RunState
 from envelope.ports.journal_rows import Run as RunRow
 from worker.settings import Settings
@@ -39,6 +42,21 @@ class Muster:
         self._thread = LoopThread()
         self._closing.callback(self._thread.close)
         self._closing.callback(lambda: self._thread.call(self._client.close()))
+
+    @property
+    def approvals(self) -> Approvals:
+        """What waits for a person's consent, and the decisions."""
+        return Approvals(self._client.approvals, self._thread)
+
+    @property
+    def effects(self) -> Effects:
+        """What was done to the outside world."""
+        return Effects(self._client.effects, self._thread)
+
+    @property
+    def suppressions(self) -> Suppressions:
+        """Who shall not be reached."""
+        return Suppressions(self._client.suppressions, self._thread)
 
     def enqueue(
         self,

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from control.approvals import Approvals, AsyncApprovals
 from control.async_manager import AsyncCampaignManager, EventLike
 from control.loop_thread import LoopThread
 from control.run import Run
@@ -65,6 +66,14 @@ class CampaignManager:
         """Accept many events; see `AsyncCampaignManager.ingest_many`."""
         accepted = self._thread.call(self._manager.ingest_many(list(events)))
         return [Run(run, self._thread) for run in accepted]
+
+    @property
+    def approvals(self) -> Approvals:
+        """What waits for a person's consent; without a queue, another thread has to decide."""
+        return Approvals(AsyncApprovals(self._opened), self._thread)
+
+    async def _opened(self) -> AsyncCampaignManager:
+        return self._manager
 
     def close(self) -> None:
         """Let go of everything. Handles made here cannot be used any more."""

@@ -11,6 +11,7 @@ from control.run_pages import ACTIVE_STATES, every_run
 from envelope.canonical import canonical_json
 from envelope.errors import InvalidInput
 from envelope.ports.journal_rows import Run, RunFilter, RunState, Signalled
+from envelope.ports.ledger import RESERVED_SIGNALS
 from envelope.signature import check_bytes
 from worker.backend import Backend
 from worker.engine.notices import CANCEL_NOTICE, SIGNAL_NOTICE
@@ -56,6 +57,15 @@ class Steering:
             await self._dispatcher.send([hint_of(signalled.run)])
         return signalled
 
+    async def tell_of_decision(self, run_id: str) -> None:
+        """Get a run under way whose approval was decided, or tell the worker that holds it."""
+        run = await self._journal.run(run_id)
+        if run is None:
+            return
+        self._tell(run, f"{SIGNAL_NOTICE} {run_id}")
+        if run.state is RunState.QUEUED:
+            await self._dispatcher.send([hint_of(run)])
+
     async def wake(self, run_id: str) -> None:
         """Get a waiting run under way now if what it waits for has come."""
         await self._dispatcher.send(await self._journal.wake(1, [run_id]))
@@ -84,4 +94,9 @@ def _check_name(name: str) -> None:
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise InvalidInput(
             f"A signal's name is 1 to {LONGEST_NAME} printable characters, not {name[:_EXCERPT]!r}."
+        )
+    if name.startswith(RESERVED_SIGNALS):
+        raise InvalidInput(
+            f"Signals whose names begin with {RESERVED_SIGNALS!r} are the engine's own. Decide on "
+            "an approval with `muster approvals approve` or `reject`."
         )

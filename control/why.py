@@ -13,7 +13,10 @@ from control.surroundings import Surroundings
 from control.why_running import why_running
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import Run, RunFilter, RunState, Waits
+from envelope.ports.ledger import Ledger, approval_signal
+from worker.delivery.ledger_of import ledger_of
 
+_APPROVALS = approval_signal("")
 _MOST_CHILDREN = 3
 _MOST_IN_LINE = 1000
 
@@ -100,8 +103,8 @@ def _busy(able: Sequence[LivingWorker]) -> str:
 async def _waiting(journal: Journal, run: Run, workers: Sequence[LivingWorker]) -> list[str]:
     waits = run.waits or Waits()
     said = [
+        *[await _signal(journal, run, name) for name in sorted(waits.signals)],
         *_time(waits),
-        *(_signal(run, name) for name in sorted(waits.signals)),
         *await _children(journal, waits),
         *await _line(journal, run, waits),
     ]
@@ -119,8 +122,17 @@ def _time(waits: Waits) -> list[str]:
     return [f"It waits until {moment(waits.until)}, for {span(left)} more."]
 
 
-def _signal(run: Run, name: str) -> str:
+async def _signal(journal: Journal, run: Run, name: str) -> str:
+    if name.startswith(_APPROVALS):
+        return await _approval(ledger_of(journal), name.removeprefix(_APPROVALS))
     return f"It waits for signal {name!r}: muster runs signal {run.run_id} {name}"
+
+
+async def _approval(ledger: Ledger, approval_id: str) -> str:
+    row = await ledger.approval(approval_id)
+    what = f" {row.title!r}" if row is not None and row.title else ""
+    who = f" by somebody with the role {row.role!r}" if row is not None else ""
+    return f"It waits for approval{what}{who}: muster approvals show {approval_id}"
 
 
 async def _children(journal: Journal, waits: Waits) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 from agents.registry import AGENTS
+from envelope.approval import Approval, ApprovalRequest
 from envelope.canonical import sha256_hex
 from envelope.envelope import Envelope
 from envelope.errors import InvalidInput
@@ -141,6 +142,10 @@ class FlowContext:
             tags=dict(tags or {}),
         )
         return await self._steps.child(call)
+
+    async def approve(self, request: ApprovalRequest) -> Approval:
+        """Wait until a person consents to exactly this; see `RunContext.approve`."""
+        return await self._steps.approve(current_scope(self._root).value_slot(), request)
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
         """Hold a lock of the cluster; see `RunContext.lock`."""

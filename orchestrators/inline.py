@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from agents.context import StepContext
 from agents.execution import Sleep, execute
+from envelope.approval import Approval, ApprovalRequest
 from envelope.canonical import canonical_json
 from envelope.envelope import MAX_BYTES, Envelope
 from envelope.errors import InvalidEnvelope, InvalidInput, NotRegistered, WaitTimedOut
@@ -25,7 +26,9 @@ from envelope.resources import Resources
 from envelope.signature import from_canonical, to_canonical
 from orchestrators.context import FlowContext, RunFacts
 from orchestrators.definition import FlowDefinition
+from orchestrators.outside import Approve, DirectDelivery, WithDelivery
 from orchestrators.registry import FLOWS
+from orchestrators.running import run_flow
 from orchestrators.steps import ChildCall, StepCall
 
 Flow = str | Callable[[Any, Any], Awaitable[Envelope]]
@@ -45,6 +48,7 @@ async def run_inline(
     on_event: OnEvent | None = None,
     sleep: Sleep = asyncio.sleep,
     signals: Mapping[str, Sequence[Any]] | None = None,
+    approve: Approve | None = None,
 ) -> Envelope:
     """Run `flow` to its end and return its envelope.
 
@@ -56,11 +60,14 @@ async def run_inline(
         thread: That user's thread.
         tenant: Whose run it is.
         tags: The run's tags.
-        allow_delivery: Whether effects on the outside world are allowed.
+        allow_delivery: Whether effects on the outside world are allowed. They are then performed at
+            once, each key one time, with no gate and no ledger.
         on_event: Told each event's name and data.
         sleep: Waits between attempts and in `ctx.sleep`; a test passes one that does not wait.
         signals: By name, the data that `ctx.wait_for` gets, one after the other. Where there is
             none left, the wait times out at once.
+        approve: Asked for what `ctx.approve` waits for; returns whether it consents. Without it
+            nobody consents, and the flow `delivery` asks nobody.
 
     Raises:
         StepFailed: A step failed for good and the flow did not catch it.
@@ -79,12 +86,14 @@ async def run_inline(
         allow_delivery=allow_delivery,
     )
     log = structlog.get_logger("muster").bind(run=facts.run_id, flow=facts.flow)
-    steps = InProcessSteps(facts, resources or Resources(), log, on_event, sleep, signals or {})
+    delivery = DirectDelivery(approve)
+    provided = WithDelivery(resources or Resources(), delivery)
+    steps = InProcessSteps(facts, provided, delivery, log, on_event, sleep, signals or {})
     return await _made(definition, FlowContext(facts, steps, log), payload)
 
 
 async def _made(definition: FlowDefinition, ctx: FlowContext, payload: object) -> Envelope:
-    made = await definition.function(ctx, payload)
+    made = await run_flow(definition, ctx, payload)
     if not isinstance(made, Envelope):
         raise InvalidEnvelope(
             f"Flow {definition.name!r} returned {type(made).__name__}, not an Envelope."
@@ -101,6 +110,7 @@ class InProcessSteps:
         self,
         facts: RunFacts,
         resources: Resources,
+        delivery: DirectDelivery,
         log: Any,
         on_event: OnEvent | None,
         sleep: Sleep,
@@ -108,6 +118,7 @@ class InProcessSteps:
     ) -> None:
         self._facts = facts
         self.resources = resources
+        self._delivery = delivery
         self._log = log
         self._on_event = on_event
         self._sleep = sleep
@@ -134,6 +145,10 @@ class InProcessSteps:
         if not waiting:
             raise WaitTimedOut(f"No signal {signal!r} was given to run_inline(signals=…).")
         return waiting.popleft()
+
+    async def approve(self, slot: str, request: ApprovalRequest) -> Approval:
+        """Ask the caller."""
+        return self._delivery.approve(slot, request)
 
     async def child(self, call: ChildCall) -> Envelope:
         """Run the child here, under the same listener and locks."""
@@ -206,6 +221,7 @@ class InProcessSteps:
             log=self._log.bind(step=call.slot, agent=call.agent.name, attempt=attempt),
             resources=self.resources,
             emitter=lambda event, data: self.emit("", event, data),
+            effects=self._delivery,
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agents.definition import AgentDefinition
+from envelope.approval import Approval, ApprovalRequest
 from envelope.envelope import Envelope
 from envelope.resources import Resources
 from orchestrators.definition import FlowDefinition
@@ -58,6 +59,9 @@ class StepRunner(Protocol):
 
     async def receive(self, slot: str, signal: str, timeout: float | None) -> Any:  # noqa: ASYNC109 - durable
         """Return the data of the next signal; errors as `RunContext.wait_for`."""
+
+    async def approve(self, slot: str, request: ApprovalRequest) -> Approval:
+        """Return a person's consent, recorded or given now; errors as `RunContext.approve`."""
 
     async def child(self, call: ChildCall) -> Envelope:
         """Return a child run's envelope; errors as `RunContext.child`."""

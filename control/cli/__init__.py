@@ -23,6 +23,12 @@ muster = MusterGroup(
             "flows": ("control.cli.flows:flows", "List flows, and draw one."),
             "agents": ("control.cli.agents:agents", "Who holds permits, who waits, and limits."),
             "locks": ("control.cli.locks:locks", "List the locks that are held."),
+            "approvals": (
+                "control.cli.approvals:approvals",
+                "Approve or reject what waits for it.",
+            ),
+            "effects": ("control.cli.effects:effects", "List what was sent, settle the unknown."),
+            "suppress": ("control.cli.suppress:suppress", "Who shall not be reached."),
             "config": ("control.cli.config:config", "Show the settings."),
         }
     ),

@@ -17,7 +17,6 @@ class EffectOrigin:
         idempotency_key: Key of an effect that names none.
         epoch: The fencing number of the run, where the step is executed in the run's own process.
         executor: The process that claimed the step, where it came from the agent's queue.
-        undo: Whether the step is a compensation, which a cancelled run may still begin.
         claimed: The attempt for which that process claimed it; `attempt` counts on from there.
     """
 
@@ -32,7 +31,6 @@ class EffectOrigin:
     epoch: int | None = None
     executor: str | None = None
     claimed: int | None = None
-    undo: bool = False
 
 
 class Effects(Protocol):
