@@ -10,7 +10,7 @@ import pytest
 
 from envelope.envelope import Envelope, Status
 from envelope.failure import Failure
-from envelope.ports.journal_rows import Run, RunFilter, RunState
+from envelope.ports.journal_rows import TERMINAL_STATES, Run, RunFilter, RunState
 from tests.rig.engine_rig import rigged
 from tests.rig.metered_flows import Uses
 
@@ -25,8 +25,15 @@ def finished(payload: dict[str, Any], **more: Any) -> tuple[Run, list[Run]]:
         async with rigged() as rig:
             run_id = await rig.accept(FLOW, payload, **more)
             await rig.execute(run_id)
-            ended = await rig.until_ended(run_id)
-            return ended, list(await rig.journal.runs(RunFilter(parent_id=run_id)))
+
+            async def ended() -> bool:
+                # A parent suspended just as its child ends is woken by the next round.
+                await rig.worker("a").reconciler.round()
+                return (await rig.run(run_id)).state in TERMINAL_STATES
+
+            await rig.until(ended, "the run ended")
+            children = await rig.journal.runs(RunFilter(parent_id=run_id))
+            return await rig.run(run_id), list(children)
 
     return asyncio.run(go())
 
