@@ -11,6 +11,7 @@ from agents.db_write.sqlite_records import SqliteRecords
 from agents.db_write.tables.port import TableStore
 from agents.email.port import Mailer
 from agents.image.store import ImageStore
+from agents.knowledge.embedding import EmbeddingModel
 from agents.knowledge.port import KnowledgeBase
 from agents.knowledge.postgres_knowledge import PostgresKnowledge
 from agents.knowledge.sqlite_knowledge import SqliteKnowledge
@@ -90,11 +91,16 @@ def provide_channels(
     resources.provide(Webhooks, webhooks)  # type: ignore[type-abstract] # as above
 
 
-def knowledge_base(database_url: str | None, home: Path) -> KnowledgeBase:
-    """Return the knowledge store in Postgres, or else in `home/knowledge.sqlite3`."""
+def knowledge_base(
+    database_url: str | None, home: Path, embeddings: EmbeddingModel | None = None
+) -> KnowledgeBase:
+    """Return the knowledge store in Postgres, or else in `home/knowledge.sqlite3`.
+
+    With an embedding model passages are found by their meaning too.
+    """
     if _is_postgres(database_url):
-        return PostgresKnowledge(str(database_url))
-    return SqliteKnowledge(home / "knowledge.sqlite3")
+        return PostgresKnowledge(str(database_url), embeddings)
+    return SqliteKnowledge(home / "knowledge.sqlite3", embeddings)
 
 
 def record_store(database_url: str | None, home: Path) -> RecordStore:

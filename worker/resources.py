@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from agents.db_write.tables.opening import table_store
 from agents.email.smtp_mailer import SmtpMailer
 from agents.image.store import FileImages
+from agents.knowledge.embedding_factory import embedding_model
 from agents.llm.account import AccountLimits
 from agents.llm.factory import image_model
 from agents.llm.messages.factory import message_store
@@ -47,7 +48,17 @@ def resources_of(
     server = (_shown(settings.openai_api_key), settings.openai_base_url)
     provide(
         resources,
-        knowledge=lambda: knowledge_base(settings.database_url, settings.home),
+        knowledge=lambda: knowledge_base(
+            settings.database_url,
+            settings.home,
+            embedding_model(
+                settings.embedding_model,
+                *server,
+                settings.llm_timeout_seconds,
+                limits,
+                settings.embedding_dimensions,
+            ),
+        ),
         records=lambda: record_store(settings.database_url, settings.home),
         model=lambda: language_model(
             *server, settings.llm_model, settings.llm_timeout_seconds, limits, watch

@@ -21,3 +21,9 @@ class EmptyQuery(InvalidInput):
     """The query holds no word to search for."""
 
     code = "EMPTY_QUERY"
+
+
+class BadEmbedding(Terminal):
+    """The embedding model answered with vectors that cannot be used."""
+
+    code = "BAD_EMBEDDING"

@@ -1,74 +1,38 @@
-"""Knowledge in Postgres, ranked by its full text search.
-
-Tables, in a schema of their own, so that they never meet the journal's in a shared database:
-    muster_knowledge.documents: id, collection, path, sha256.
-    muster_knowledge.texts: id, sha256, heading, text, lexemes. A distinct passage, stored once.
-    muster_knowledge.passages: document_id, start, text_id. Where a text stands.
-"""
+"""Knowledge in Postgres, ranked by BM25 over its full text dictionary and by pgvector."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from agents.knowledge.chunking import Chunk
 from agents.knowledge.document import SourceDocument
+from agents.knowledge.embedding import EmbeddingModel, Vector
 from agents.knowledge.errors import NoKnowledge
-from agents.knowledge.plan import Arrival, IngestPlan, arrivals, plan_ingestion
+from agents.knowledge.plan import arrivals, plan_ingestion
 from agents.knowledge.port import (
     DEFAULT_COLLECTION,
     IngestReport,
     KnowledgeStats,
     Passage,
+    Unembedded,
 )
-from agents.knowledge.query import check_filters, check_limit, words
+from agents.knowledge.postgres_layout import PRESENT, SCHEMA
+from agents.knowledge.postgres_search import PostgresSearch
+from agents.knowledge.postgres_vectors import PostgresVectors
+from agents.knowledge.postgres_writes import TAKE_TURNS, passages_of, present, write
+from agents.knowledge.query import Filters, check_collection, check_limit, words
+from agents.knowledge.ranking import FUSION_DEPTH, distinct, fused
 from agents.sql.postgres import Connection, PostgresDatabase
 
-_PRESENT: Final = "SELECT to_regclass('muster_knowledge.texts_by_lexeme') IS NOT NULL"
-_SCHEMA: Final = (
-    "CREATE SCHEMA IF NOT EXISTS muster_knowledge",
-    """CREATE TABLE muster_knowledge.documents(
-        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        collection text NOT NULL,
-        path text NOT NULL,
-        sha256 text NOT NULL,
-        UNIQUE(collection, path))""",
-    """CREATE TABLE muster_knowledge.texts(
-        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        sha256 text NOT NULL,
-        heading text NOT NULL,
-        text text NOT NULL,
-        lexemes tsvector NOT NULL GENERATED ALWAYS AS (
-            setweight(to_tsvector('pg_catalog.english', heading), 'A')
-            || setweight(to_tsvector('pg_catalog.english', text), 'B')) STORED,
-        UNIQUE(sha256, heading))""",
-    """CREATE TABLE muster_knowledge.passages(
-        document_id bigint NOT NULL REFERENCES muster_knowledge.documents ON DELETE CASCADE,
-        start integer NOT NULL,
-        text_id bigint NOT NULL REFERENCES muster_knowledge.texts,
-        PRIMARY KEY(document_id, start))""",
-    "CREATE INDEX passages_by_text ON muster_knowledge.passages(text_id)",
-    "CREATE INDEX texts_by_lexeme ON muster_knowledge.texts USING gin(lexemes)",
-)
-_SEARCH: Final = """
-    WITH asked AS (SELECT websearch_to_tsquery('pg_catalog.english', %(query)s) AS words),
-    hits AS MATERIALIZED (
-        SELECT t.id AS text_id, ts_rank_cd(t.lexemes, asked.words, 1) AS rank
-        FROM muster_knowledge.texts t, asked WHERE t.lexemes @@ asked.words),
-    places AS (
-        SELECT d.collection, d.path, p.start, t.heading, t.text, t.sha256, hits.rank,
-            row_number() OVER (
-                PARTITION BY t.sha256
-                ORDER BY hits.rank DESC, d.collection, d.path, p.start) AS nth
-        FROM hits
-        JOIN muster_knowledge.texts t ON t.id = hits.text_id
-        JOIN muster_knowledge.passages p ON p.text_id = t.id
-        JOIN muster_knowledge.documents d ON d.id = p.document_id
-        WHERE (%(collection)s::text IS NULL OR d.collection = %(collection)s::text)
-          AND (%(prefix)s::text IS NULL OR starts_with(d.path, %(prefix)s::text)))
-    SELECT collection, path, start, heading, text, sha256, rank::float8 FROM places
-    WHERE nth = 1 ORDER BY rank DESC, collection, path, start LIMIT %(limit)s"""
+# A search takes several statements, which must not see an ingestion between them. To compile one
+# of them takes longer than to run it.
+_FOR_A_SEARCH: Final = """
+    SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL jit = off"""
+_STATS: Final = """
+    SELECT (SELECT count(*) FROM muster_knowledge.documents),
+        (SELECT count(*) FROM muster_knowledge.passages),
+        (SELECT count(*) FROM muster_knowledge.texts)"""
 
 
 class PostgresKnowledge:
@@ -77,23 +41,30 @@ class PostgresKnowledge:
     Args:
         url: `postgresql://user:password@host/name`. The user may create a schema, or the schema
             `muster_knowledge` exists and belongs to it.
+        embeddings: The model that makes vectors; None for ranking by words alone. The database
+            needs the extension pgvector for it, or the user the right to create it.
     """
 
-    def __init__(self, url: str) -> None:
-        self._database = PostgresDatabase(url, _PRESENT, _SCHEMA)
+    def __init__(self, url: str, embeddings: EmbeddingModel | None = None) -> None:
+        self._database = PostgresDatabase(url, PRESENT, SCHEMA)
+        self._embeddings = embeddings
+        self._vectors = PostgresVectors(self._database, embeddings.name) if embeddings else None
 
     def ingest(
-        self, documents: Iterable[SourceDocument], collection: str = DEFAULT_COLLECTION
+        self,
+        documents: Iterable[SourceDocument],
+        collection: str = DEFAULT_COLLECTION,
+        *,
+        keep: Collection[str] = (),
     ) -> IngestReport:
         """Make `documents` the whole content of `collection`; see `KnowledgeBase.ingest`."""
-        check_filters(collection)
+        check_collection(collection)
         new = arrivals(documents)
         with self._database.transaction() as connection:
-            # Two ingestions at once would compare with what neither of them leaves behind.
-            connection.execute("LOCK TABLE muster_knowledge.documents IN SHARE ROW EXCLUSIVE MODE")
-            plan = plan_ingestion(new, _present(connection, collection))
-            _write(connection, collection, plan)
-            return replace(plan.report, passages=_passages_of(connection, collection))
+            connection.execute(TAKE_TURNS)
+            plan = plan_ingestion(new, present(connection, collection), keep)
+            write(connection, collection, plan)
+            return replace(plan.report, passages=passages_of(connection, collection))
 
     def search(
         self,
@@ -101,119 +72,77 @@ class PostgresKnowledge:
         limit: int = 5,
         *,
         collection: str | None = None,
+        document: str | None = None,
         path_prefix: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        vector: Vector | None = None,
     ) -> list[Passage]:
         """Return the passages that fit `query` best; see `KnowledgeBase.search`."""
-        check_filters(collection, path_prefix)
-        asked = {
-            "query": " or ".join(f'"{word}"' for word in words(query)),
-            "limit": check_limit(limit),
-            "collection": collection,
-            "prefix": path_prefix,
-        }
+        filters = Filters(
+            collection=collection,
+            document=document,
+            path_prefix=path_prefix,
+            metadata=metadata or {},
+        )
+        asked, most = words(query), check_limit(limit)
+        vectors = self._ready_vectors() if vector is not None else None
         with self._database.transaction() as connection:
-            rows = connection.execute(_SEARCH, asked).fetchall()
-            if not rows:
+            connection.execute(_FOR_A_SEARCH)
+            search = PostgresSearch(connection, filters)
+            if vectors is None or vector is None:
+                found = distinct(most, lambda depth: search.by_words(asked, depth))
+            else:
+                vectors.enter(connection)
+                by_words = distinct(FUSION_DEPTH, lambda depth: search.by_words(asked, depth))
+                near = distinct(FUSION_DEPTH, lambda depth: vectors.nearest(search, vector, depth))
+                found = fused(most, [by_words, near])
+            if not found:
                 _refuse_empty(connection, collection)
-        return [_passage(row) for row in rows]
+        return found
+
+    def embedding_model(self) -> EmbeddingModel | None:
+        """Return the model whose vectors are kept here; None where Postgres cannot keep them."""
+        return self._embeddings if self._ready_vectors() else None
+
+    def unembedded(self, limit: int) -> list[Unembedded]:
+        """Return at most `limit` passages without a vector of the store's model."""
+        vectors = self._ready_vectors()
+        if vectors is None:
+            return []
+        with self._database.transaction() as connection:
+            return vectors.missing(connection, limit)
+
+    def add_vectors(self, vectors: Mapping[int, Vector]) -> None:
+        """Keep the vectors of the store's model; see `KnowledgeBase.add_vectors`."""
+        keeper = self._ready_vectors()
+        if keeper is not None and vectors:
+            with self._database.transaction() as connection:
+                connection.execute(TAKE_TURNS)
+                keeper.add(connection, vectors)
 
     def stats(self) -> KnowledgeStats:
         """Count what is held."""
+        vectors = self._ready_vectors()
         with self._database.transaction() as connection:
-            documents, passages, texts = _one(
-                connection,
-                "SELECT (SELECT count(*) FROM muster_knowledge.documents),"
-                " (SELECT count(*) FROM muster_knowledge.passages),"
-                " (SELECT count(*) FROM muster_knowledge.texts)",
-            )
-        return KnowledgeStats(documents=documents, passages=passages, texts=texts)
+            row: Any = connection.execute(_STATS).fetchone()
+            held = vectors.count(connection) if vectors else 0
+        return KnowledgeStats(documents=row[0], passages=row[1], texts=row[2], vectors=held)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections and the embedding model."""
         self._database.close()
+        if self._embeddings:
+            self._embeddings.close()
 
-
-def _one(connection: Connection, query: str, *arguments: Any) -> tuple[Any, ...]:
-    row = connection.execute(query.encode(), arguments).fetchone()
-    return row or ()
-
-
-def _present(connection: Connection, collection: str) -> dict[str, str]:
-    rows = connection.execute(
-        "SELECT path, sha256 FROM muster_knowledge.documents WHERE collection = %s", [collection]
-    )
-    return {str(path): str(digest) for path, digest in rows}
-
-
-def _write(connection: Connection, collection: str, plan: IngestPlan) -> None:
-    connection.execute(
-        "DELETE FROM muster_knowledge.documents WHERE collection = %s AND path = ANY(%s)",
-        [collection, list(plan.drop)],
-    )
-    for arrival, pieces in plan.write:
-        _add(connection, collection, arrival, pieces)
-    if plan.drop:
-        connection.execute(
-            "DELETE FROM muster_knowledge.texts t WHERE NOT EXISTS"
-            " (SELECT 1 FROM muster_knowledge.passages p WHERE p.text_id = t.id)"
-        )
-
-
-def _add(
-    connection: Connection, collection: str, arrival: Arrival, pieces: tuple[Chunk, ...]
-) -> None:
-    document_id = _one(
-        connection,
-        "INSERT INTO muster_knowledge.documents(collection, path, sha256)"
-        " VALUES (%s, %s, %s) RETURNING id",
-        collection,
-        arrival.document.path,
-        arrival.sha256,
-    )[0]
-    hashed = [(piece, piece.sha256) for piece in pieces]
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO muster_knowledge.texts(sha256, heading, text) VALUES (%s, %s, %s)"
-            " ON CONFLICT DO NOTHING",
-            [(digest, piece.heading, piece.text) for piece, digest in hashed],
-        )
-        cursor.executemany(
-            "INSERT INTO muster_knowledge.passages(document_id, start, text_id)"
-            " SELECT %s, %s, id FROM muster_knowledge.texts WHERE sha256 = %s AND heading = %s",
-            [(document_id, piece.offset, digest, piece.heading) for piece, digest in hashed],
-        )
-
-
-def _passages_of(connection: Connection, collection: str) -> int:
-    row = _one(
-        connection,
-        "SELECT count(*) FROM muster_knowledge.passages p"
-        " JOIN muster_knowledge.documents d ON d.id = p.document_id WHERE d.collection = %s",
-        collection,
-    )
-    return int(row[0])
+    def _ready_vectors(self) -> PostgresVectors | None:
+        return self._vectors if self._vectors and self._vectors.ready() else None
 
 
 def _refuse_empty(connection: Connection, collection: str | None) -> None:
-    row = _one(
-        connection,
+    row: Any = connection.execute(
         "SELECT EXISTS(SELECT 1 FROM muster_knowledge.documents"
-        " WHERE %s::text IS NULL OR collection = %s::text)",
-        collection,
-        collection,
-    )
+        " WHERE %(collection)s::text IS NULL OR collection = %(collection)s)",
+        {"collection": collection},
+    ).fetchone()
     if not row[0]:
         raise NoKnowledge.not_ingested(collection)
-
-
-def _passage(row: tuple[Any, ...]) -> Passage:
-    collection, path, start, heading, text, digest, score = row
-    return Passage(
-        collection=collection,
-        path=path,
-        offset=start,
-        heading=heading,
-        text=text,
-        sha256=digest,
-        score=score,
-    )

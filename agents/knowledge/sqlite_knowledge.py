@@ -1,77 +1,36 @@
-"""Knowledge in a SQLite file, ranked by FTS5's bm25.
-
-Tables:
-    documents: id, collection, path, sha256.
-    texts: id, sha256, heading, text. A distinct passage, stored and indexed once.
-    passages: document_id, start, text_id. Where a text stands.
-    texts_fts: The full text index of texts, kept by triggers.
-"""
+"""Knowledge in a SQLite file, ranked by FTS5's bm25 and by vectors where a model makes them."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from agents.knowledge.chunking import Chunk
 from agents.knowledge.document import SourceDocument
+from agents.knowledge.embedding import EmbeddingModel, Vector
 from agents.knowledge.errors import NoKnowledge
-from agents.knowledge.plan import Arrival, IngestPlan, arrivals, plan_ingestion
+from agents.knowledge.plan import arrivals, plan_ingestion
 from agents.knowledge.port import (
     DEFAULT_COLLECTION,
     IngestReport,
     KnowledgeStats,
     Passage,
+    Unembedded,
 )
-from agents.knowledge.query import check_filters, check_limit, words
+from agents.knowledge.query import Filters, check_collection, check_limit, words
+from agents.knowledge.ranking import FUSION_DEPTH, distinct, fused
+from agents.knowledge.sqlite_layout import SqliteLayout
+from agents.knowledge.sqlite_search import SqliteSearch
+from agents.knowledge.sqlite_vectors import SqliteVectors
+from agents.knowledge.sqlite_writes import passages_of, present, write
 from agents.sql.sqlite import SqliteFile
 
-_SCHEMA: Final = (
-    """CREATE TABLE IF NOT EXISTS documents(
-        id INTEGER PRIMARY KEY,
-        collection TEXT NOT NULL,
-        path TEXT NOT NULL,
-        sha256 TEXT NOT NULL,
-        UNIQUE(collection, path))""",
-    """CREATE TABLE IF NOT EXISTS texts(
-        id INTEGER PRIMARY KEY,
-        sha256 TEXT NOT NULL,
-        heading TEXT NOT NULL,
-        text TEXT NOT NULL,
-        UNIQUE(sha256, heading))""",
-    """CREATE TABLE IF NOT EXISTS passages(
-        document_id INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
-        start INTEGER NOT NULL,
-        text_id INTEGER NOT NULL REFERENCES texts,
-        PRIMARY KEY(document_id, start)) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS passages_by_text ON passages(text_id)",
-    """CREATE VIRTUAL TABLE IF NOT EXISTS texts_fts USING fts5(
-        heading, text, content='texts', content_rowid='id',
-        tokenize='porter unicode61 remove_diacritics 2')""",
-    """CREATE TRIGGER IF NOT EXISTS texts_added AFTER INSERT ON texts BEGIN
-        INSERT INTO texts_fts(rowid, heading, text) VALUES (new.id, new.heading, new.text); END""",
-    """CREATE TRIGGER IF NOT EXISTS texts_removed AFTER DELETE ON texts BEGIN
-        INSERT INTO texts_fts(texts_fts, rowid, heading, text)
-        VALUES ('delete', old.id, old.heading, old.text); END""",
-)
-_SEARCH: Final = """
-    WITH hits AS MATERIALIZED (
-        SELECT rowid AS text_id, bm25(texts_fts, 3.0, 1.0) AS rank
-        FROM texts_fts WHERE texts_fts MATCH :query),
-    places AS (
-        SELECT d.collection, d.path, p.start, t.heading, t.text, t.sha256, hits.rank,
-            row_number() OVER (
-                PARTITION BY t.sha256 ORDER BY hits.rank, d.collection, d.path, p.start) AS nth
-        FROM hits
-        JOIN texts t ON t.id = hits.text_id
-        JOIN passages p ON p.text_id = t.id
-        JOIN documents d ON d.id = p.document_id
-        WHERE (:collection IS NULL OR d.collection = :collection)
-          AND (:prefix IS NULL OR substr(d.path, 1, length(:prefix)) = :prefix))
-    SELECT collection, path, start, heading, text, sha256, -rank FROM places
-    WHERE nth = 1 ORDER BY rank, collection, path, start LIMIT :limit"""
+_STATS: Final = """
+    SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM passages),
+        (SELECT count(*) FROM texts), (SELECT count(*) FROM vectors)"""
 
 
 class SqliteKnowledge:
@@ -79,21 +38,29 @@ class SqliteKnowledge:
 
     Args:
         path: The file; it and its folder are made on first use.
+        embeddings: The model that makes vectors; None for ranking by words alone.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self._file = SqliteFile(path, _SCHEMA)
+    def __init__(self, path: Path | str, embeddings: EmbeddingModel | None = None) -> None:
+        self._file = SqliteFile(path)
+        self._layout = SqliteLayout(self._file)
+        self._embeddings = embeddings
+        self._vectors = SqliteVectors(embeddings.name) if embeddings else None
 
     def ingest(
-        self, documents: Iterable[SourceDocument], collection: str = DEFAULT_COLLECTION
+        self,
+        documents: Iterable[SourceDocument],
+        collection: str = DEFAULT_COLLECTION,
+        *,
+        keep: Collection[str] = (),
     ) -> IngestReport:
         """Make `documents` the whole content of `collection`; see `KnowledgeBase.ingest`."""
-        check_filters(collection)
+        check_collection(collection)
         new = arrivals(documents)
-        with self._file.writing() as connection:
-            plan = plan_ingestion(new, _present(connection, collection))
-            _write(connection, collection, plan)
-            return replace(plan.report, passages=_passages_of(connection, collection))
+        with self._writing() as connection:
+            plan = plan_ingestion(new, present(connection, collection), keep)
+            write(connection, collection, plan)
+            return replace(plan.report, passages=passages_of(connection, collection))
 
     def search(
         self,
@@ -101,80 +68,76 @@ class SqliteKnowledge:
         limit: int = 5,
         *,
         collection: str | None = None,
+        document: str | None = None,
         path_prefix: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        vector: Vector | None = None,
     ) -> list[Passage]:
         """Return the passages that fit `query` best; see `KnowledgeBase.search`."""
-        check_filters(collection, path_prefix)
-        asked = {
-            "query": " OR ".join(f'"{word}"' for word in words(query)),
-            "limit": check_limit(limit),
-            "collection": collection,
-            "prefix": path_prefix,
-        }
-        with self._file.reading() as connection:
-            rows = connection.execute(_SEARCH, asked).fetchall()
-            if not rows:
+        filters = Filters(
+            collection=collection,
+            document=document,
+            path_prefix=path_prefix,
+            metadata=metadata or {},
+        )
+        asked, most = words(query), check_limit(limit)
+        with self._reading() as connection:
+            search = SqliteSearch(connection, filters)
+            found = self._ranked(search, asked, most, vector)
+            if not found:
                 _refuse_empty(connection, collection)
-        return [_passage(row) for row in rows]
+        return found
+
+    def embedding_model(self) -> EmbeddingModel | None:
+        """Return the model whose vectors are kept here."""
+        return self._embeddings
+
+    def unembedded(self, limit: int) -> list[Unembedded]:
+        """Return at most `limit` passages without a vector of the store's model."""
+        if self._vectors is None:
+            return []
+        with self._reading() as connection:
+            return self._vectors.missing(connection, limit)
+
+    def add_vectors(self, vectors: Mapping[int, Vector]) -> None:
+        """Keep the vectors of the store's model; see `KnowledgeBase.add_vectors`."""
+        if self._vectors is not None:
+            with self._writing() as connection:
+                self._vectors.add(connection, vectors)
 
     def stats(self) -> KnowledgeStats:
         """Count what is held."""
-        with self._file.reading() as connection:
-            documents, passages, texts = connection.execute(
-                "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM passages),"
-                " (SELECT count(*) FROM texts)"
-            ).fetchone()
-        return KnowledgeStats(documents=documents, passages=passages, texts=texts)
+        with self._reading() as connection:
+            documents, passages, texts, vectors = connection.execute(_STATS).fetchone()
+        return KnowledgeStats(documents=documents, passages=passages, texts=texts, vectors=vectors)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and the embedding model."""
         self._file.close()
+        if self._embeddings:
+            self._embeddings.close()
 
+    def _ranked(
+        self, search: SqliteSearch, asked: list[str], most: int, vector: Vector | None
+    ) -> list[Passage]:
+        vectors = self._vectors
+        if vectors is None or vector is None:
+            return distinct(most, lambda depth: search.by_words(asked, depth))
+        by_words = distinct(FUSION_DEPTH, lambda depth: search.by_words(asked, depth))
+        near = distinct(FUSION_DEPTH, lambda depth: vectors.nearest(search, vector, depth))
+        return fused(most, [by_words, near])
 
-def _present(connection: sqlite3.Connection, collection: str) -> dict[str, str]:
-    rows = connection.execute(
-        "SELECT path, sha256 FROM documents WHERE collection = ?", [collection]
-    )
-    return dict(rows.fetchall())
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        self._layout.ensure()
+        with self._file.reading() as connection:
+            yield connection
 
-
-def _write(connection: sqlite3.Connection, collection: str, plan: IngestPlan) -> None:
-    connection.executemany(
-        "DELETE FROM documents WHERE collection = ? AND path = ?",
-        [(collection, path) for path in plan.drop],
-    )
-    for arrival, pieces in plan.write:
-        _add(connection, collection, arrival, pieces)
-    if plan.drop:
-        connection.execute("DELETE FROM texts WHERE id NOT IN (SELECT text_id FROM passages)")
-
-
-def _add(
-    connection: sqlite3.Connection, collection: str, arrival: Arrival, pieces: tuple[Chunk, ...]
-) -> None:
-    document_id = connection.execute(
-        "INSERT INTO documents(collection, path, sha256) VALUES (?, ?, ?) RETURNING id",
-        [collection, arrival.document.path, arrival.sha256],
-    ).fetchone()[0]
-    hashed = [(piece, piece.sha256) for piece in pieces]
-    connection.executemany(
-        "INSERT INTO texts(sha256, heading, text) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        [(digest, piece.heading, piece.text) for piece, digest in hashed],
-    )
-    connection.executemany(
-        "INSERT INTO passages(document_id, start, text_id)"
-        " SELECT ?, ?, id FROM texts WHERE sha256 = ? AND heading = ?",
-        [(document_id, piece.offset, digest, piece.heading) for piece, digest in hashed],
-    )
-
-
-def _passages_of(connection: sqlite3.Connection, collection: str) -> int:
-    row = connection.execute(
-        "SELECT count(*) FROM passages p JOIN documents d ON d.id = p.document_id"
-        " WHERE d.collection = ?",
-        [collection],
-    ).fetchone()
-    return int(row[0])
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        self._layout.ensure()
+        with self._file.writing() as connection:
+            yield connection
 
 
 def _refuse_empty(connection: sqlite3.Connection, collection: str | None) -> None:
@@ -184,16 +147,3 @@ def _refuse_empty(connection: sqlite3.Connection, collection: str | None) -> Non
     ).fetchone()
     if not row[0]:
         raise NoKnowledge.not_ingested(collection)
-
-
-def _passage(row: tuple[str, str, int, str, str, str, float]) -> Passage:
-    collection, path, start, heading, text, digest, score = row
-    return Passage(
-        collection=collection,
-        path=path,
-        offset=start,
-        heading=heading,
-        text=text,
-        sha256=digest,
-        score=score,
-    )

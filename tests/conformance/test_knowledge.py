@@ -1,16 +1,20 @@
 """One suite for every knowledge store: SQLite's FTS5 and Postgres's full text search."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.knowledge import EmptyQuery, KnowledgeBase, NoKnowledge, SourceDocument
+from agents.knowledge.document import Block
 from agents.knowledge.postgres_knowledge import PostgresKnowledge
 from agents.knowledge.sqlite_knowledge import SqliteKnowledge
 from agents.sql.errors import StoreBroken, StoreUnavailable
@@ -132,6 +136,13 @@ def test_a_document_that_is_gone_is_removed(store: KnowledgeBase) -> None:
     assert (store.stats().documents, store.stats().texts) == (1, 1)
 
 
+def test_thousands_of_documents_go_at_once(store: KnowledgeBase) -> None:
+    store.ingest([SourceDocument(f"{n}.txt", f"Anchor number {n}.", False) for n in range(4_500)])
+    assert store.ingest([LOCKS]).removed == 4_500
+    assert (store.stats().documents, store.stats().texts) == (1, 2)
+    assert store.search("anchor") == []
+
+
 def test_collections_are_apart(store: KnowledgeBase) -> None:
     store.ingest([LOCKS], "engineering")
     store.ingest([SourceDocument("docs/locks.md", "Door locks need oil.\n")], "facilities")
@@ -185,6 +196,107 @@ def test_searching_an_empty_store_says_so(store: KnowledgeBase) -> None:
 def test_two_documents_of_one_path_are_refused(store: KnowledgeBase) -> None:
     with pytest.raises(InvalidInput, match="same"):
         store.ingest([SourceDocument("same", "one"), SourceDocument("same", "two")])
+
+
+def test_a_passage_cites_document_offset_page_row_and_hashes(store: KnowledgeBase) -> None:
+    text = "First page.\n\nSecond page about anchors."
+    pages = (Block(start=0, end=11, page=1), Block(start=13, end=len(text), page=2))
+    rows = (Block(start=0, end=12, row=1), Block(start=14, end=26, row=2))
+    table = SourceDocument("t.csv", "name: anchor\n\nname: rudder", blocks=rows)
+    paged = SourceDocument("p.pdf", text, blocks=pages, metadata={"team": "red", "a b": "q\"'z"})
+    store.ingest([paged, table])
+    best = store.search("anchors", document="p.pdf")[0]
+    assert (best.page, best.row, best.offset) == (2, None, 13)
+    assert text[best.offset : best.offset + len(best.text)] == best.text
+    assert (best.sha256, best.document_sha256) == (sha256_hex(best.text), sha256_hex(text))
+    assert best.metadata == {"team": "red", "a b": "q\"'z"}
+    assert [(p.row, p.page) for p in store.search("rudder")] == [(2, None)]
+
+
+def test_filters_are_exact_and_together(store: KnowledgeBase) -> None:
+    def made(path: str, **metadata: str) -> SourceDocument:
+        return SourceDocument(path, f"A lock of {path}.", metadata=metadata)
+
+    store.ingest([made("a", team="red", year="1"), made("b", team="red"), made("c", team="blue")])
+    store.ingest([made("a", team="red")], "other")
+
+    def paths(**where: Any) -> list[str]:
+        return sorted(f"{p.collection}/{p.path}" for p in store.search("lock", 10, **where))
+
+    # The same sentence stands in two collections and is answered once, from where it is allowed.
+    assert paths(metadata={"team": "red"}) == ["default/a", "default/b"]
+    assert paths(metadata={"team": "red"}, collection="other") == ["other/a"]
+    assert paths(metadata={"team": "red", "year": "1"}) == ["default/a"]
+    assert paths(metadata={"team": "re"}) == paths(metadata={"te": "red"}) == []
+    assert paths(metadata={"team": "red' OR '1'='1"}) == []
+    assert paths(metadata={'team"}]': "$.x"}, document="a") == []
+    assert paths(document="a") == ["default/a"]
+    assert paths(document="a", path_prefix="b") == []
+
+
+def test_filters_that_no_database_holds_are_refused(store: KnowledgeBase) -> None:
+    store.ingest([LOCKS])
+    for where in ({"metadata": {"a": "\x00"}}, {"document": "\ud800"}, {"collection": ""}):
+        with pytest.raises(InvalidInput):
+            store.search("lock", **where)  # type: ignore[arg-type] # one filter at a time
+    with pytest.raises(InvalidInput, match="20"):
+        store.search("lock", metadata={str(n): "x" for n in range(21)})
+
+
+def test_metadata_of_another_kind_is_refused(store: KnowledgeBase) -> None:
+    document = SourceDocument("a", "text", metadata={"year": 1})  # type: ignore[dict-item] # wrong
+    with pytest.raises(InvalidInput, match="Metadata of 'a'"):
+        store.ingest([document])
+
+
+def test_changed_metadata_is_a_change(store: KnowledgeBase) -> None:
+    store.ingest([SourceDocument("a", "A lock.", metadata={"team": "red"})])
+    assert store.ingest([SourceDocument("a", "A lock.", metadata={"team": "blue"})]).changed == 1
+    assert store.search("lock", metadata={"team": "red"}) == []
+    assert store.search("lock", metadata={"team": "blue"})
+
+
+def test_what_could_not_be_read_keeps_what_was_known(store: KnowledgeBase) -> None:
+    store.ingest([LOCKS, AUDIT, MAIL])
+    report = store.ingest([AUDIT], keep={LOCKS.path, "never/seen.md"})
+    assert (report.kept, report.removed, report.unchanged) == (1, 1, 1)
+    assert store.search("stranger")
+    assert store.search("approval") == []
+
+
+def test_a_text_under_a_thousand_headings_takes_one_place(store: KnowledgeBase) -> None:
+    footer = "Contact the harbour office for anchors."
+    pages = [SourceDocument(f"{n}.md", f"# Page {n}\n\n{footer}\n") for n in range(1_000)]
+    other = SourceDocument("z.md", "An anchor, of which much can be said, holds a ship in place.\n")
+    store.ingest([*pages, other])
+    found = store.search("anchors harbour", 2)
+    assert [p.text for p in found] == [footer, other.text.strip()]
+
+
+def test_a_word_that_is_repeated_counts_more(store: KnowledgeBase) -> None:
+    ship, lamp = (SourceDocument(name, f"The {name} was old.") for name in ("ship", "lamp"))
+    store.ingest([ship, lamp])
+    assert store.search("ship lamp lamp")[0].path == "lamp"
+    assert store.search("ship ship lamp")[0].path == "ship"
+
+
+def test_a_rare_word_counts_more_than_a_common_one(store: KnowledgeBase) -> None:
+    common = [SourceDocument(f"{n}", f"The harbour number {n} is open.") for n in range(20)]
+    store.ingest([*common, SourceDocument("rare", "The lighthouse number 99 is open.")])
+    assert store.search("harbour lighthouse")[0].path == "rare"
+
+
+def test_a_query_of_words_that_are_said_everywhere_finds_nothing(store: KnowledgeBase) -> None:
+    store.ingest([LOCKS])
+    assert store.search("to be or not to be") == []
+
+
+def test_accents_and_joined_words_do_not_matter(store: KnowledgeBase) -> None:
+    store.ingest(
+        [SourceDocument("a", "The café/bistro sells crème-brûlée at www.example.com/menu.")]
+    )
+    for query in ("cafe", "bistro", "brulee", "CRÈME", "menu", "example"):
+        assert store.search(query), query
 
 
 @pytest.mark.parametrize("text", ["with \x00 NUL", "with \ud800 surrogate"])
@@ -297,6 +409,35 @@ def test_writers_of_one_collection_take_turns(open_store: Open) -> None:
     assert len({passage.text.split(",")[0] for passage in found}) == 1
 
 
+_SAME_COLLECTION = """
+import sys
+from agents.knowledge import SourceDocument
+from agents.knowledge.postgres_knowledge import PostgresKnowledge
+from agents.knowledge.sqlite_knowledge import SqliteKnowledge
+place, name = sys.argv[1:]
+store = PostgresKnowledge(place) if place.startswith("postgres") else SqliteKnowledge(place)
+for turn in range(8):
+    shared = SourceDocument("shared.md", f"Written by {name}.")
+    store.ingest([shared, SourceDocument(name, f"Anchor of {name}.")])
+    found = {passage.text for passage in store.search("written anchor", 100)}
+    assert len(found) == 2, found
+    assert len({text.rstrip(".").split()[-1] for text in found}) == 1, found
+store.close()
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_processes_that_ingest_one_collection_take_turns(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "same.sqlite3")
+    if kind == "postgres":
+        place = request.getfixturevalue("new_postgres_database")()
+    command = [sys.executable, "-c", _SAME_COLLECTION, place]
+    processes = [subprocess.Popen([*command, f"p{number}"], cwd=ROOT) for number in range(2)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+
+
 _PROCESS = """
 import sys
 from agents.knowledge import SourceDocument
@@ -348,6 +489,28 @@ def test_a_reader_never_sees_half_an_ingestion(open_store: Open) -> None:
         seen |= editions
     thread.join()
     assert seen
+
+
+def test_an_older_layout_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "knowledge.sqlite3"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(
+            "CREATE TABLE documents(id INTEGER PRIMARY KEY, sha256 TEXT); PRAGMA user_version = 1"
+        )
+    store = SqliteKnowledge(file)
+    with pytest.raises(NoKnowledge):
+        store.search("lock")
+    assert "older layout" in caplog.text
+    store.ingest([LOCKS])
+    assert store.search("lock")
+
+
+def test_a_newer_layout_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "knowledge.sqlite3"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreBroken, match="newer version"):
+        SqliteKnowledge(file).search("lock")
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

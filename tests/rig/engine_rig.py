@@ -24,6 +24,7 @@ from worker.engine.service import EngineService
 from worker.journal.memory import MemoryJournal
 from worker.queue.in_process import InProcessQueue
 from worker.settings import Settings
+from worker.telemetry.telemetry import Telemetry
 from worker.wakeups.in_process import InProcessWakeups
 
 DEADLINE_SECONDS = 10.0
@@ -59,7 +60,10 @@ class LossyQueue(InProcessQueue):
 class Rig:
     """Workers `a`, `b`, … over one journal; hints go to the worker that `consumer` names."""
 
-    def __init__(self, journal: Journal, time: FakeTime) -> None:
+    def __init__(
+        self, journal: Journal, time: FakeTime, telemetry: Telemetry | None = None
+    ) -> None:
+        self.telemetry = telemetry or Telemetry()
         self.journal = journal
         self.time = time
         self.wakeups = InProcessWakeups()
@@ -86,6 +90,7 @@ class Rig:
                 permits=self.permits,
                 locks=self.locks,
                 budgets=self.budgets,
+                telemetry=self.telemetry,
             )
             self.workers[name] = EngineService(parts)
         return self.workers[name]
@@ -161,10 +166,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(journal: Journal | None = None) -> AsyncIterator[Rig]:
+async def rigged(
+    journal: Journal | None = None, telemetry: Telemetry | None = None
+) -> AsyncIterator[Rig]:
     """A rig whose queued steps are delivered; closed at the end."""
     time = FakeTime()
-    rig = Rig(journal or MemoryJournal(clock=time), time)
+    rig = Rig(journal or MemoryJournal(clock=time), time, telemetry)
     delivering: list[asyncio.Task[None]] = []
     for name in "ab":
         service = rig.worker(name)

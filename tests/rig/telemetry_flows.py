@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -37,6 +38,13 @@ class Broken(Terminal):
     code = "SEEN_BROKEN"
 
 
+def first_time(marker: Path) -> bool:
+    """Whether nobody has left the marker yet; it is left now."""
+    before = marker.exists()
+    marker.touch()
+    return not before
+
+
 @agent("seen-here", inline=True)
 async def seen_here(ctx: Any, request: Seen) -> Envelope:
     """Ask a model and log through a library."""
@@ -66,10 +74,8 @@ async def seen_broken(ctx: Any, request: Seen) -> Envelope:
 @agent("seen-crash", inline=True)
 async def seen_crash(ctx: Any, request: Seen) -> Envelope:
     """Take the worker along once: a file says that it was done."""
-    marker = os.environ["MUSTER_TEST_CRASHED"]
-    if not os.path.exists(marker):  # noqa: PTH110 - one look, in a test
-        with open(marker, "x"):  # noqa: ASYNC230, PTH123 - the process dies right after
-            os._exit(9)
+    if first_time(Path(os.environ["MUSTER_TEST_CRASHED"])):
+        os._exit(9)
     return Envelope.from_records([{"crashed": True}], source="seen")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.knowledge import EmptyQuery, KnowledgeBase, NoKnowledge, SourceDocument
+from agents.knowledge.document import Block
 from agents.knowledge.sqlite_knowledge import SqliteKnowledge
 from agents.rag import RagFilters, RagRequest
 from agents.registry import AGENTS
@@ -37,7 +38,20 @@ def test_a_record_cites_its_document(step: AgentStep) -> None:
     assert record.data["text"] == "A lock has an owner."
     assert record.data["heading"] == "Locks"
     assert record.data["text_sha256"] == sha256_hex("A lock has an owner.")
+    assert record.data["document_sha256"] == sha256_hex(TEXT)
     assert isinstance(record.data["score"], float)
+    assert {"page", "row", "metadata"}.isdisjoint(record.data)
+
+
+def test_a_record_of_a_pdf_or_table_cites_page_and_row(step: AgentStep) -> None:
+    store = step.resources.get(KnowledgeBase)  # type: ignore[type-abstract] # a port
+    block = Block(start=0, end=16, page=3, row=7)
+    store.ingest([SourceDocument("b", "An anchor holds.", blocks=(block,), metadata={"a": "b"})])
+    filters = {"document": "b", "metadata": {"a": "b"}}
+    made = step.run("rag", {"query": "anchor", "filters": filters})
+    data = made.records[0].data
+    assert (data["page"], data["row"], data["metadata"]) == (3, 7, {"a": "b"})
+    assert made.metadata.filters == {"query": "anchor", **filters}
 
 
 def test_the_same_search_gives_the_same_record_ids(step: AgentStep) -> None:
