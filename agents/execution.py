@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 
 from pydantic import JsonValue
@@ -23,6 +24,7 @@ BeforeAttempt = Callable[[int], Awaitable[None]]
 OnUsage = Callable[[Usage], None]
 OnRetry = Callable[[int, BaseException, float], Awaitable[None] | None]
 Sleep = Callable[[float], Awaitable[None]]
+Around = Callable[[StepContext], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ async def execute(
     before_attempt: BeforeAttempt | None = None,
     on_retry: OnRetry | None = None,
     on_usage: OnUsage | None = None,
+    around: Around = nullcontext,
     sleep: Sleep = asyncio.sleep,
 ) -> Executed:
     """Execute a step to its end, repeating attempts as the agent's policy says.
@@ -58,6 +61,7 @@ async def execute(
             agent's rate, is no part of the agent's timeout, and what it raises ends the step.
         on_retry: Told the attempt, its error and the wait in seconds, before the wait.
         on_usage: Told what each attempt used, however it ended.
+        around: Surrounds each attempt, and sees what it raises.
         sleep: Waits between attempts.
 
     Raises:
@@ -67,10 +71,10 @@ async def execute(
     while True:
         if before_attempt is not None:
             await before_attempt(attempt)
+        ctx = context_of(attempt)
         try:
-            return await execute_once(
-                definition, request_json, context_of(attempt), max_bytes, on_usage
-            )
+            with around(ctx):
+                return await execute_once(definition, request_json, ctx, max_bytes, on_usage)
         except Exception as error:
             wait = definition.retries.wait_seconds(error, attempt)
             if wait is None:

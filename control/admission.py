@@ -32,8 +32,19 @@ class Repetition:
     replay: Replay
 
 
-def admit(event: Event, payload_max_bytes: int, repetition: Repetition | None = None) -> NewRun:
+def admit(
+    event: Event,
+    payload_max_bytes: int,
+    repetition: Repetition | None = None,
+    trace_id: str | None = None,
+) -> NewRun:
     """Resolve the flow, validate the payload and describe the run.
+
+    Args:
+        event: The trigger.
+        payload_max_bytes: Largest payload, as JSON.
+        repetition: The run that it repeats.
+        trace_id: The caller's trace, which an event that names none belongs to; None for a new one.
 
     Raises:
         NotRegistered: There is no such flow or version; the message lists what exists.
@@ -58,7 +69,7 @@ def admit(event: Event, payload_max_bytes: int, repetition: Repetition | None = 
         priority=event.priority,
         delay_seconds=event.wait_seconds,
         allow_delivery=event.allow_delivery,
-        trace_id=event.trace_id or secrets.token_hex(16),
+        trace_id=event.trace_id or trace_id or secrets.token_hex(16),
         singleton=_singleton(flow, event, payload, repetition),
         on_conflict=flow.on_conflict,
         budget_tokens=event.budget_tokens,

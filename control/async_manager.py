@@ -139,9 +139,7 @@ class AsyncCampaignManager:
 
     async def _accept(self, news: Sequence[NewRun]) -> list[AsyncRun]:
         """Committed concurrently, so that the journal writes them in few transactions."""
-        answers = await asyncio.gather(
-            *(self._commit(new) for new in news), return_exceptions=True
-        )
+        answers = await asyncio.gather(*(self._commit(new) for new in news), return_exceptions=True)
         accepted = [
             (new, answer)
             for new, answer in zip(news, answers, strict=True)

@@ -35,6 +35,7 @@ class InProcessRunner:
                 rates=backend.rates,
                 locks=backend.locks,
                 budgets=backend.budgets,
+                telemetry=backend.telemetry,
             )
         )
 

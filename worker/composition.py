@@ -20,9 +20,10 @@ def build() -> MusterCelery:
     """
     settings = Settings.load()
     made = MusterCelery("muster")
-    configure(made, ensure_redis(settings).url, concurrency=settings.concurrency)
+    redis = ensure_redis(settings)
+    configure(made, redis.url, concurrency=settings.concurrency)
     load_modules(settings.include)
     process = isolating(made, settings)
     register_tasks(made, process)
-    follow(made, process, settings)
+    follow(made, process, settings, redis.url)
     return made

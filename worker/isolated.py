@@ -23,6 +23,7 @@ from envelope.failure import Failure
 from worker.app import MusterCelery, configure
 from worker.coordination.rates.loops import LoopRates
 from worker.coordination.rates.redis_rates import RedisRates
+from worker.delivery.late import LateEffects
 from worker.embedded import ensure_redis
 from worker.engine.cell import StepOrder
 from worker.loading import load_modules
@@ -30,6 +31,7 @@ from worker.logs import configure as configure_logs
 from worker.process import WorkerProcess
 from worker.resources import resources_of
 from worker.settings import Settings
+from worker.telemetry.client import client_telemetry
 
 
 async def execute_runs(
@@ -52,10 +54,12 @@ async def execute_runs(
 
 async def execute_step(settings: Settings, descriptor: int, order: StepOrder) -> None:
     """Execute an attempt and its repetitions; write events and the answer to `descriptor`."""
+    telemetry = client_telemetry(settings)
     log = structlog.get_logger("muster").bind(run=order.run_id, step=order.step, agent=order.agent)
     redis = ensure_redis(settings)
     rates = LoopRates(lambda: RedisRates(redis.url, log))
-    resources = resources_of(settings, rates)
+    resources = resources_of(settings, rates, telemetry.model)
+    effects = LateEffects(settings, log)
     attempt = order.attempt
 
     def tell(**line: Any) -> None:
@@ -77,6 +81,10 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
             log=log,
             resources=resources,
             emitter=lambda event, data: tell(event=event, data=data),
+            effects=effects,
+            origin_id=order.origin_id,
+            executor=order.executor,
+            claimed=order.attempt,
         )
 
     try:
@@ -86,15 +94,18 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
             context,
             max_bytes=settings.envelope_max_bytes,
             first_attempt=order.attempt,
+            around=telemetry.attempt,
         )
         tell(attempt=done.attempt, envelope=done.json, failure=None)
     except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is reported
         failure = Failure.of(error, step=order.step, agent=order.agent, attempt=attempt)
         tell(attempt=attempt, envelope=None, failure=failure.model_dump_json())
     finally:
+        await effects.close()
         await rates.close()
         resources.close()
         redis.close()
+        telemetry.close()
 
 
 def main(kind: str, *arguments: str) -> None:

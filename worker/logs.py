@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -45,6 +46,8 @@ _CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "asyncio", "url
 _FIRST = ("timestamp", "level", "event")
 _CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _CONTROL_CHARACTERS.pop(ord("\t"))
+# Arguments of a task of ours, as Celery quotes them: the run's id, and the step where it has one.
+_OUR_ARGUMENTS = re.compile(r"[(\[]'(?P<run>[0-9a-f-]{36})'(?:, '(?P<step>[^'\\]{1,200})')?,?[)\]]")
 # Tracebacks have lines of their own.
 _LINES = {code: text for code, text in _CONTROL_CHARACTERS.items() if code != ord("\n")}
 
@@ -133,6 +136,17 @@ def _running(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
     return {**facts, **trace, **event}
 
 
+def _of_task(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Celery tells of a message before and after its body: whose it is, its arguments say."""
+    data = getattr(event.get("_record"), "data", None)
+    if not isinstance(data, dict):
+        return event
+    found = _OUR_ARGUMENTS.fullmatch(str(data.get("args")))
+    facts = found.groupdict() if found is not None else {}
+    facts = {name: value for name, value in facts.items() if value is not None}
+    return {**facts, "task": data.get("name"), "task_id": data.get("id"), **event}
+
+
 def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Text from outside may not move a terminal's cursor or fake a second line."""
     return {
@@ -167,6 +181,7 @@ _JSON: Callable[..., Any] = structlog.processors.JSONRenderer(serializer=_json_l
 _COMMON: list[Processor] = [
     merge_contextvars,
     _running,
+    _of_task,
     add_log_level,
     add_logger_name,
     PositionalArgumentsFormatter(),

@@ -19,6 +19,9 @@ from worker.engine.service import EngineService
 from worker.quarantine.journal_sink import JournalSink
 from worker.resources import resources_of
 from worker.settings import Settings
+from worker.telemetry.meters import Meters
+from worker.telemetry.telemetry import Telemetry
+from worker.telemetry.tracing import tracer_of
 
 if TYPE_CHECKING:
     from worker.app import MusterCelery
@@ -34,6 +37,9 @@ class WorkerProcess:
         settings: The settings.
         worker_id: The name that the journal knows this process by; made up where None.
         cell: Where runs close to death are executed.
+
+    Attributes:
+        meters: Count what the engine does; to be replaced before it starts.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class WorkerProcess:
         self._starting: asyncio.Task[EngineService] | None = None
         self._backend: Backend | None = None
         self._consumed: tuple[str, ...] = ()
+        self.meters = Meters()
         self._resources: Resources | None = None
         self.admission = Admission(
             settings.max_runs, on_full=self._pause_topics, on_room=self._resume_topics
@@ -62,6 +69,19 @@ class WorkerProcess:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
         return await asyncio.shield(self._starting)
+
+    def trouble(self) -> str | None:
+        """Say what is wrong with the engine; None where nothing is, or where there is none."""
+        if self._starting is None:
+            return None
+        if not self._starting.done():
+            return "The engine is starting; it waits for the journal."
+        if self._starting.cancelled() or self._starting.exception() is not None:
+            return "The engine did not start; the worker's log says why."
+        lapsed = self._starting.result().parts.hold.over
+        return (
+            "The lease has lapsed: the journal is away, or the loop is stuck." if lapsed else None
+        )
 
     async def drain(self) -> None:
         """Give all runs back, at their next step boundary."""
@@ -86,7 +106,9 @@ class WorkerProcess:
         self._consumed = tuple(self._app.amqp.queues.consume_from)
         backend = self._backend = await self._connected()
         self._app.quarantine.sink = JournalSink(backend.journal, asyncio.get_running_loop())
-        resources = self._resources = resources_of(self._settings, backend.rates)
+        resources = self._resources = resources_of(
+            self._settings, backend.rates, backend.telemetry.model
+        )
         resources.provide(SharedStore, lambda: backend.shared)  # type: ignore[type-abstract] # a port is provided under its Protocol
         service = EngineService(
             EngineParts(
@@ -103,6 +125,7 @@ class WorkerProcess:
                 rates=backend.rates,
                 locks=backend.locks,
                 budgets=backend.budgets,
+                telemetry=backend.telemetry,
             )
         )
         await service.start()
@@ -110,9 +133,16 @@ class WorkerProcess:
         return service
 
     async def _connected(self) -> Backend:
+        # Made here: its thread would not survive the fork of a pool's child.
+        telemetry = Telemetry(self.meters, tracer_of(self._settings))
         while True:
             try:
-                return await Backend.open(self._settings, self._app, worker_id=self._worker_id)
+                return await Backend.open(
+                    self._settings,
+                    self._app,
+                    worker_id=self._worker_id,
+                    telemetry=telemetry,
+                )
             except JournalUnavailable as error:
                 self._log.error("worker.waits_for_journal", error=str(error))
             await asyncio.sleep(_AGAIN_SECONDS)

@@ -161,6 +161,12 @@ class Settings(BaseSettings):
             "shown": "SQLite in the home folder",
         },
     )
+    tables_url: SecretStr | None = Field(
+        default=None,
+        description="Database of your own tables, for agents that write to them. Not set: the "
+        "journal's Postgres, or an SQLite file in the home folder.",
+        json_schema_extra={"allowed": "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///PATH"},
+    )
     home: Annotated[Path, AfterValidator(_absolute)] = Field(
         default=Path(".muster"),
         description="Folder of the embedded parts. Processes with the same home share them.",
@@ -307,6 +313,11 @@ class Settings(BaseSettings):
         description="Model that makes vectors of passages. Not set: words alone are searched.",
         json_schema_extra={"allowed": "a model that the server offers, or offline"},
     )
+    embedding_dimensions: PositiveInt | None = Field(
+        default=None,
+        description="Length of the vectors, for models that can shorten them.",
+        json_schema_extra={"allowed": "a whole number, at least 1", "shown": "the model's own"},
+    )
     llm_timeout_seconds: PositiveSeconds = Field(
         default=60.0,
         description="Absolute limit of one model call, however slowly the answer trickles in.",
@@ -338,6 +349,29 @@ class Settings(BaseSettings):
         default="auto",
         description="How lines look. auto: console on a terminal, JSON elsewhere.",
         json_schema_extra={"allowed": "auto, console or json"},
+    )
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        default=9464,
+        description="First port that a worker tries for /metrics and /healthz. 0: it serves none.",
+        json_schema_extra={"allowed": "0 to 65535; where it is taken, one of the next 31 is used"},
+    )
+    metrics_host: Annotated[str, Field(min_length=1)] = Field(
+        default="127.0.0.1",
+        description="Address that /metrics and /healthz are served on, to whoever asks.",
+        json_schema_extra={"allowed": "an address of this machine, or 0.0.0.0 for all"},
+    )
+    otlp_endpoint: Annotated[str | None, AfterValidator(_http_url)] = Field(
+        default=None,
+        description="Collector that traces are sent to, by OTLP over HTTP. Needs muster[otel].",
+        json_schema_extra={
+            "allowed": "http://… or https://…, without /v1/traces",
+            "shown": "no traces",
+        },
+    )
+    traces: Annotated[FiniteFloat, Field(ge=0, le=1)] = Field(
+        default=1.0,
+        description="Share of the runs that are traced; the same ones in every process.",
+        json_schema_extra={"allowed": "0 to 1"},
     )
 
     @field_validator("heartbeat_seconds")
@@ -376,9 +410,10 @@ class Settings(BaseSettings):
 
     def secrets(self) -> tuple[str, ...]:
         """Values that may never leave the process: keys, passwords inside URLs."""
-        held = (self.openai_api_key, self.webhook_secret, self.smtp_url)
+        held = (self.openai_api_key, self.webhook_secret, self.tables_url, self.smtp_url)
         keys = [secret.get_secret_value() if secret else None for secret in held]
-        urls = (self.redis_url, self.database_url, self.openai_base_url, keys[-1])
+        servers = (self.redis_url, self.database_url, self.openai_base_url, self.otlp_endpoint)
+        urls = (*servers, *keys[-2:])
         return tuple(s for s in (*keys, *map(url_password, urls)) if s)
 
     def described(self) -> tuple[SettingRow, ...]:

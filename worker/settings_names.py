@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 PREFIX = "MUSTER_"
 ENV_FILE = ".env"
 # Values that are secret themselves or may hold a password. An error never repeats them.
-_SECRET_FIELDS = frozenset({"openai_api_key", "openai_base_url", "redis_url", "database_url"})
+_SECRET_FIELDS = frozenset(
+    {
+        "openai_api_key",
+        "openai_base_url",
+        "redis_url",
+        "database_url",
+        "smtp_url",
+        "webhook_secret",
+        "otlp_endpoint",
+    }
+)
 
 
 def variable_names(model: type[BaseSettings], field: str) -> tuple[str, ...]:

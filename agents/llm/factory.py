@@ -9,6 +9,7 @@ from agents.llm.image_port import ImageModel
 from agents.llm.offline_image import OfflineImages
 from agents.llm.offline_model import OfflineModel
 from agents.llm.port import LanguageModel
+from agents.llm.watch import Watch, unwatched
 
 
 def language_model(
@@ -17,6 +18,7 @@ def language_model(
     model: str,
     timeout_seconds: float,
     limits: AccountLimits | None = None,
+    watch: Watch = unwatched,
 ) -> LanguageModel:
     """Return the OpenAI SDK's model where there is a key or a base URL, else the offline one.
 
@@ -26,12 +28,13 @@ def language_model(
         model: Name of the model.
         timeout_seconds: Absolute limit of one call.
         limits: The account's limits; None for none. The offline model needs none.
+        watch: Sees every request, and what came of it.
 
     Raises:
         ModelAccessDenied: The key cannot stand in an HTTP header.
     """
     if not api_key and not base_url:
-        return OfflineModel()
+        return OfflineModel(watch)
     # The SDK takes most of a second to import; a process without a model does not wait for it.
     sdk = importlib.import_module("agents.llm.openai_model")
     made: LanguageModel = sdk.OpenAIModel(
@@ -40,6 +43,7 @@ def language_model(
         base_url=base_url or None,
         timeout_seconds=timeout_seconds,
         limits=limits,
+        watch=watch,
     )
     return made
 

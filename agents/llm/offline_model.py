@@ -11,6 +11,7 @@ from agents.llm.errors import InvalidOutput
 from agents.llm.offline_fill import fill
 from agents.llm.port import Check, Generated, OnDelta, Prompt
 from agents.llm.tool import Tool, ToolLimits
+from agents.llm.watch import Watch, unwatched
 from envelope.envelope import explain
 from envelope.running import RUNNING
 from envelope.usage import Usage
@@ -33,7 +34,13 @@ class OfflineModel:
 
     An output with `compose_offline` makes itself; any other is filled from its JSON schema with
     sentences of the documents.
+
+    Args:
+        watch: Sees every composition, as if it were a request.
     """
+
+    def __init__(self, watch: Watch = unwatched) -> None:
+        self._watch = watch
 
     @property
     def name(self) -> str:
@@ -56,17 +63,24 @@ class OfflineModel:
         Raises:
             InvalidOutput: The output's schema cannot be met without a real model.
         """
-        made = _made(prompt, output)
-        problem = check(made) if check else None
-        if problem:
-            raise _needs_model(output, problem)
         usage = Usage(requests=1)
+        with self._watch(OFFLINE_NAME, "") as answered:
+            made = _checked(prompt, output, check)
+            answered(OFFLINE_NAME, usage)
         running = RUNNING.get()
         if running is not None:
             running.add_usage(usage)
         if on_delta is not None:
             on_delta(made.model_dump_json())
         return Generated(made, OFFLINE_NAME, usage, prompt.sha256(output, tools))
+
+
+def _checked(prompt: Prompt, output: type[M], check: Check | None) -> M:
+    made = _made(prompt, output)
+    problem = check(made) if check else None
+    if problem:
+        raise _needs_model(output, problem)
+    return made
 
 
 def _made(prompt: Prompt, output: type[M]) -> M:

@@ -21,6 +21,7 @@ from agents.llm.server import ModelServer
 from agents.llm.speaking import speak
 from agents.llm.tool import Tool, ToolLimits
 from agents.llm.toolbox import Toolbox
+from agents.llm.watch import Watch, unwatched
 from envelope.usage import Usage
 
 __all__ = ["Api", "OpenAIModel"]
@@ -49,6 +50,7 @@ class OpenAIModel:
         api: `auto` speaks as the table of known servers says, and finds out what others understand.
         repairs: How often the model is told what is wrong with its output.
         max_answer_bytes: Largest body that is read.
+        watch: Sees every request, and what came of it.
 
     Raises:
         ModelAccessDenied: The key cannot stand in an HTTP header.
@@ -65,6 +67,7 @@ class OpenAIModel:
         api: Api = "auto",
         repairs: int = 2,
         max_answer_bytes: int = 8 * 1024 * 1024,
+        watch: Watch = unwatched,
     ) -> None:
         self._model = model
         self._base_url = base_url
@@ -76,6 +79,7 @@ class OpenAIModel:
             timeout_seconds=timeout_seconds,
             limits=limits,
             max_answer_bytes=max_answer_bytes,
+            watch=watch,
         )
         self._dialects = Dialects(self._server.url, api)
 

@@ -17,6 +17,7 @@ from agents.llm.errors import ModelAccessDenied, ModelTimeout
 from agents.llm.estimates import Estimate
 from agents.llm.openai_errors import SDK_ERRORS, asks_for_patience, muster_error
 from agents.llm.prices import usage_of
+from agents.llm.watch import Watch, unwatched
 from envelope.running import RUNNING
 from envelope.usage import Usage
 
@@ -39,6 +40,7 @@ class ModelServer:
         timeout_seconds: Limit of one request.
         limits: The account's limits, shared with everybody who names the account; None for none.
         max_answer_bytes: Largest body that is read.
+        watch: Sees every request, and what came of it.
 
     Raises:
         ModelAccessDenied: The key cannot stand in an HTTP header.
@@ -52,7 +54,9 @@ class ModelServer:
         timeout_seconds: float,
         limits: AccountLimits | None,
         max_answer_bytes: int,
+        watch: Watch = unwatched,
     ) -> None:
+        self._watch = watch
         self._key = _checked(api_key or "no-key-needed")
         self._base_url = base_url
         self._timeout_seconds = timeout_seconds
@@ -92,8 +96,10 @@ class ModelServer:
             charged(expected, model, self._base_url, self._timeout_seconds) as charge,
         ):
             call.begin()
-            answer = await self._in_time(call, model, send)
-            usage = self._note(answer, model)
+            with self._watch(model, self.url) as answered:
+                answer = await self._in_time(call, model, send)
+                usage = self._note(answer, model)
+                answered(answer.model or model, usage)
             call.answered(usage.input_tokens + usage.output_tokens, answer.headers)
             charge.used(amount_of(usage))
             return answer, usage

@@ -9,7 +9,7 @@ from rich.tree import Tree
 from control.cli.options import json_option
 from control.cli.session import with_journal
 from control.cli.terminal import console, print_json
-from control.lineage import Ancestry, Lineage, summary
+from control.lineage import Ancestry, read_lineage, summary
 from control.run_lookup import find_run
 from control.run_report import iso
 from envelope.envelope import Envelope
@@ -28,12 +28,12 @@ def explain(run: str, record: str | None, as_json: bool) -> None:
     """Show what a record of a run was made from, down to the source passages.
 
     RECORD is a record's id or the beginning of one; without it every record of the run's envelope
-    is explained.
+    is explained. Drafts that an earlier run wrote are followed into that run.
     """
 
     async def work(journal: Journal) -> tuple[Run, list[Ancestry]]:
         row = await find_run(journal, run)
-        lineage = Lineage.of(row, await journal.steps(row.run_id))
+        lineage = await read_lineage(journal, row)
         names = [lineage.find(record)] if record else _final_records(row)
         return row, [lineage.ancestry(name) for name in names]
 
@@ -47,18 +47,22 @@ def explain(run: str, record: str | None, as_json: bool) -> None:
 
 
 def lineage_tree(ancestry: Ancestry) -> Tree:
-    """Return the tree of a record and what it was made from."""
-    tree = Tree(_label(ancestry), guide_style="dim")
+    """Return the tree of a record and what it was made from; a run is named where it changes."""
+    tree = Tree(_label(ancestry, _run_of(ancestry)), guide_style="dim")
     _grow(tree, ancestry)
     return tree
 
 
 def _grow(tree: Tree, ancestry: Ancestry) -> None:
     for parent in ancestry.parents:
-        _grow(tree.add(_label(parent)), parent)
+        _grow(tree.add(_label(parent, _run_of(ancestry))), parent)
 
 
-def _label(ancestry: Ancestry) -> str:
+def _run_of(ancestry: Ancestry) -> str | None:
+    return ancestry.known.run_id if ancestry.known else None
+
+
+def _label(ancestry: Ancestry, above: str | None) -> str:
     known = ancestry.known
     if known is None:
         return f"[bold]{ancestry.record_id}[/]  [yellow]not among the records of this run[/]"
@@ -73,9 +77,10 @@ def _label(ancestry: Ancestry) -> str:
         "at": iso(made.retrieved_at.timestamp()),
     }
     told = "  ".join(f"[dim]{name}[/] {escape(value)}" for name, value in facts.items() if value)
-    above = "  [dim](explained above)[/]" if ancestry.repeated else ""
+    repeated = "  [dim](explained above)[/]" if ancestry.repeated else ""
+    run = f"  [dim]of run[/] {known.run_id}" if known.run_id not in {None, above} else ""
     text = escape(summary(known.record.data, _SUMMARY_WIDTH))
-    return f"[bold]{ancestry.record_id}[/]{above}\n{told}\n[italic]{text}[/]"
+    return f"[bold]{ancestry.record_id}[/]{run}{repeated}\n{told}\n[italic]{text}[/]"
 
 
 def _final_records(run: Run) -> list[str]:

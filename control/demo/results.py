@@ -130,14 +130,24 @@ def print_failures(console: Console, runs: Sequence[Run], totals: Totals) -> Non
         console.print(f"{count} times {failure_text(first)}")
 
 
-def print_next(console: Console, prefix: str, run: Run, record: str | None) -> None:
-    """Print the commands that look deeper. `prefix` sets what they need in the environment."""
-    console.print("\n[bold]Where to look next[/]")
-    commands = {
+def next_commands(run: Run, record: str | None) -> dict[str, str]:
+    """Return the commands that look deeper, each with what it shows."""
+    return {
         f"muster runs show {run.run_id}": "steps, attempts, events of that run",
         f"muster runs explain {run.run_id} {(record or '')[:12]}".rstrip(): "a record's lineage",
         "muster runs list --limit 5": "the newest runs",
         "muster demo --new": "all of it again",
     }
+
+
+def print_next(console: Console, prefix: str, commands: Mapping[str, str]) -> None:
+    """Print what to look at next. `prefix` sets what the commands need in the environment."""
+    console.print("\n[bold]Where to look next[/]")
+    print_commands(console, prefix, commands)
+
+
+def print_commands(console: Console, prefix: str, commands: Mapping[str, str]) -> None:
+    """Print commands, each with its meaning."""
     for command, meaning in commands.items():
-        console.print(f"  {escape(prefix)}[bold]{command}[/]  [dim]{meaning}[/]", soft_wrap=True)
+        line = f"  {escape(prefix)}[bold]{escape(command)}[/]  [dim]{meaning}[/]"
+        console.print(line, soft_wrap=True)

@@ -400,6 +400,8 @@ def test_workers_keep_the_rate_together(cluster: Cluster) -> None:
 
     async def test() -> None:
         async with cluster.workers(provider, 3, requests=SLOW) as workers:
+            for worker in workers:  # a client takes its time when it is first used
+                assert worker.model._server._clients.current().responses
             await asyncio.gather(*(worker.ask() for worker in workers for _ in range(8)))
 
     with serving(answering) as provider:

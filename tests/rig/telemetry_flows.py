@@ -15,6 +15,7 @@ from agents.llm.port import LanguageModel, Prompt
 from envelope import Envelope
 from envelope.errors import Retryable, Terminal
 from orchestrators import orchestrator
+from orchestrators.flow import Cache, Step
 
 
 class Seen(BaseModel):
@@ -22,6 +23,7 @@ class Seen(BaseModel):
     crash: bool = False
     seconds: float = 0.0
     fail: bool = False
+    ask: bool = True
 
 
 class Line(BaseModel):
@@ -50,13 +52,15 @@ async def seen_here(ctx: Any, request: Seen) -> Envelope:
     """Ask a model and log through a library."""
     logging.getLogger("some.library").warning("a library speaks of %s", request.secret)
     ctx.log.info("seen.here", secret=request.secret)
+    ctx.emit("seen.event", note=request.secret, api_key=request.secret)
+    if not request.ask:
+        return Envelope.from_records([{"line": "unasked"}], source="seen")
     model = ctx.resource(LanguageModel)
     made = await model.generate(Prompt(instructions="Say it.", task={"it": "x"}), Line)
-    ctx.emit("seen.event", note="noted")
     return Envelope.from_records([{"line": made.output.line}], source="seen")
 
 
-@agent("seen-far", concurrency=4)
+@agent("seen-far", concurrency=4, rate="100/s")
 async def seen_far(ctx: Any, request: Seen) -> Envelope:
     """Run on the agent's queue; the first attempt fails."""
     if ctx.attempt == 1:
@@ -79,9 +83,19 @@ async def seen_crash(ctx: Any, request: Seen) -> Envelope:
     return Envelope.from_records([{"crashed": True}], source="seen")
 
 
+@agent("seen-kept", inline=True)
+async def seen_kept(ctx: Any, request: Seen) -> Envelope:
+    """Give the same answer to everybody."""
+    return Envelope.from_records([{"kept": True}], source="seen")
+
+
+KEPT = Cache(Step("seen-kept"))
+
+
 @orchestrator("seen")
 async def seen(ctx: Any, request: Seen) -> Envelope:
     """Two steps, one here and one far; on demand a crash and a failure between them."""
+    await KEPT(ctx, request)
     here = await ctx.call("seen-here", request)
     if request.crash:
         await ctx.call("seen-crash", request)

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
 from operator import methodcaller
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +33,7 @@ from envelope.ports.journal_rows import (
     Waits,
     WorkerInfo,
 )
+from tests.conformance.journal.making_timeless import timeless
 from worker.journal.memory import MemoryJournal
 from worker.journal.sql import SqlJournal
 
@@ -43,7 +43,6 @@ WORKERS = ["w0", "w1", "w2"]
 KEYS = ["k1", "k2"]
 ACTIVE = frozenset(RunState) - TERMINAL_STATES
 BAD = TERMINAL_STATES - {RunState.SUCCEEDED}
-_TIMES = ("at", "expires_in", "now", "seconds")
 
 run_ids = st.sampled_from(RUNS)
 step_names = st.sampled_from(STEPS)
@@ -89,22 +88,6 @@ attempts = st.builds(
     seconds=st.just(1.5),
     failure=st.none() | texts,
 )
-
-
-def timeless(value: Any) -> Any:
-    """The value as plain data, each time in it replaced by whether there is one."""
-    if isinstance(value, MusterError):
-        return (type(value).__name__, str(value))
-    if isinstance(value, dict):
-        return {
-            key: item is not None if key.endswith(_TIMES) else timeless(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [timeless(item) for item in value]
-    if hasattr(value, "__dataclass_fields__"):
-        return timeless(asdict(value))
-    return value
 
 
 class JournalMachine(RuleBasedStateMachine):

@@ -12,6 +12,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, event, text
 
+from envelope.approval import ApprovalState
+from envelope.effect import EffectState
 from envelope.ports.journal_rows import (
     AgentLimit,
     Commit,
@@ -27,6 +29,16 @@ from envelope.ports.journal_rows import (
     StepWrite,
     Waits,
     WorkerInfo,
+)
+from envelope.ports.ledger import (
+    ApprovalFilter,
+    Conclusion,
+    Decision,
+    EffectFilter,
+    FrequencyCap,
+    Intent,
+    NewApproval,
+    Suppression,
 )
 from worker.journal.schema import VERSION_TABLE, SchemaTooNew, head
 from worker.journal.sql import SqlJournal
@@ -133,6 +145,8 @@ def _check_plan(line: str, statement: str) -> None:
         "INDEX muster_runs_unasked",
         "INDEX muster_runs_failures",
         "muster_limits",
+        "USING INDEX muster_effects_newest",
+        "USING INDEX muster_approvals_newest",
     )
     if line.startswith("SCAN muster_"):
         assert any(word in line for word in harmless), f"{line}\n{statement}"
@@ -181,6 +195,7 @@ async def _everything(journal: SqlJournal) -> None:
     ):
         await journal.runs(which)
     await _everything_that_waits(journal)
+    await _everything_of_the_ledger(journal)
     await journal.quarantine(
         QuarantinedMessage(queue="q", reason="r", sha256="s", size=1, excerpt="e")
     )
@@ -230,6 +245,62 @@ async def _everything_that_waits(journal: SqlJournal) -> None:
         RunFilter(fingerprint="F", not_replayed=True),
     ):
         await journal.runs(which)
+
+
+async def _everything_of_the_ledger(journal: SqlJournal) -> None:
+    await journal.accept(_new("sender"))
+    await journal.claim("sender", "w")
+    names = {"run_id": "sender", "epoch": 1, "tenant": "default", "channel": "email"}
+    what = {"content_sha256": "c", "title": "t"}
+    asked = NewApproval(
+        approval_id="a",
+        requester="u",
+        content="{}",
+        role="r",
+        expires_seconds=60,
+        **names,
+        **what,
+    )
+    await journal.ask_approval(asked)
+    decision = Decision(
+        approval_id="a", tenant="default", approve=True, content_sha256="c", by="me"
+    )
+    await journal.decide(decision)
+    intent = Intent(
+        key="k",
+        step="s",
+        attempt=1,
+        recipients=["x"],
+        cap=FrequencyCap(count=9, seconds=60),
+        approval_role="r",
+        **names,
+        **what,
+    )
+    for state in (EffectState.FAILED, EffectState.UNKNOWN):
+        assert (await journal.intend(intent)).go
+        effect = await journal.effect("default", "k")
+        assert effect is not None
+        conclusion = Conclusion(key="k", tenant="default", tries=effect.tries, state=state)
+        await journal.conclude(conclusion)
+    await journal.settle_effect("default", "k", EffectState.SENT, by="me")
+    await journal.reached("default", "email", ["x"], 60)
+    await journal.suppress(Suppression(tenant="default", channel="*", recipient="x"))
+    await journal.suppressions("default", channel="email", recipients=["x"])
+    await journal.unsuppress("default", "*", "x")
+    await journal.approval("a")
+    for effects in (
+        EffectFilter(),
+        EffectFilter(state=EffectState.UNKNOWN),
+        EffectFilter(run_id="sender"),
+        EffectFilter(recipient="x"),
+    ):
+        await journal.effects(effects)
+    for approvals in (
+        ApprovalFilter(),
+        *(ApprovalFilter(state=state) for state in ApprovalState),
+        ApprovalFilter(run_id="sender"),
+    ):
+        await journal.approvals(approvals)
 
 
 def _new(run_id: str, **more: Any) -> NewRun:

@@ -21,7 +21,11 @@ _LONGEST_LINE = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOrder:
-    """All that another process needs to execute an attempt; it has no part in the journal."""
+    """All that another process needs to execute an attempt.
+
+    It has no part in the journal but for effects, which it performs in the name of `executor`, the
+    worker that claimed the step for `attempt`.
+    """
 
     run_id: str
     flow: str
@@ -34,6 +38,8 @@ class StepOrder:
     allow_delivery: bool
     trace_id: str | None
     request: str
+    origin_id: str | None = None
+    executor: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,8 @@ class Children:
             SingletonConflict: Its flow rejects it, because another run has its singleton key.
         """
         new = self._new_run(call, await self._replay(call))
-        accepted = await until_written(lambda: self._parts.journal.accept(new), self._parts.log)
+        with self._parts.telemetry.triggered(new):
+            accepted = await until_written(lambda: self._parts.journal.accept(new), self._parts.log)
         if accepted.created and accepted.behind is None:
             await self._send(new)
         return accepted.run_id

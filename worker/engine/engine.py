@@ -21,10 +21,12 @@ from envelope.signature import from_canonical
 from orchestrators.context import FlowContext, RunFacts
 from orchestrators.definition import FlowDefinition
 from orchestrators.registry import FLOWS
+from orchestrators.running import run_flow
 from worker.engine.ending import Ending, ending_of
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History
 from worker.engine.isolation import Isolation, suspected
+from worker.engine.masking import masked_ending
 from worker.engine.notifier import Notifier
 from worker.engine.partial import with_partial
 from worker.engine.parts import EngineParts
@@ -131,6 +133,12 @@ class Engine:
         await self._idle.wait()
 
     async def _execute(self, claim: Claim, *, alone: bool) -> RunState | None:
+        with self.parts.telemetry.run(claim) as ended:
+            state = await self._executed(claim, alone=alone)
+            ended(state)
+        return state
+
+    async def _executed(self, claim: Claim, *, alone: bool) -> RunState | None:
         await self._end_former(claim.run.run_id)
         execution = RunExecution(claim, self.parts.hold, alone=alone)
         self._running[claim.run.run_id] = execution
@@ -164,7 +172,8 @@ class Engine:
         history = History(claim.steps, claim.origins)
         task = asyncio.create_task(self._run_flow(execution, definition, history, claim.signals))
         await execution.watch(task)
-        return ending_of(execution, task, self.parts.settings.envelope_max_bytes)
+        ending = ending_of(execution, task, self.parts.settings.envelope_max_bytes)
+        return masked_ending(self.parts.redactor, ending)
 
     async def _run_flow(
         self,
@@ -184,14 +193,14 @@ class Engine:
             allow_delivery=run.allow_delivery,
             trace_id=run.trace_id,
         )
-        log = self.parts.log.bind(run=run.run_id, flow=run.flow, trace=run.trace_id)
+        log = self.parts.log.bind(run=run.run_id, flow=run.flow, trace_id=run.trace_id)
         request = from_canonical(run.payload, definition.model)
         with self._waiting_of(execution, history, signals) as waits:
             steps = DurableSteps(
                 self.parts, self.waiting, execution, history, waits, self.execute_here
             )
             async with self._singleton(execution):
-                made = await definition.function(FlowContext(facts, steps, log), request)
+                made = await run_flow(definition, FlowContext(facts, steps, log), request)
         if not execution.undoing:
             history.check_complete()
         return made

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from agents.context import StepContext
 from agents.execution import execute
-from envelope.canonical import canonical_json
+from envelope.effect import Effect, Send, Sent
 from envelope.envelope import Envelope, Status
 from envelope.failure import Failure, StepFailed
+from envelope.ports.effects import EffectOrigin, Effects
 from envelope.ports.journal_rows import NewEvent
 from orchestrators.steps import StepCall
 from worker.engine.execution import RunExecution
+from worker.engine.masking import masked_failure, masked_json
 from worker.engine.metering import StepMeter
 from worker.engine.parts import EngineParts
 from worker.engine.run_journal import RunJournal
@@ -64,6 +67,7 @@ class InlineStep:
         after = settled(self._call, self._kind, self._parts.worker_id, outcome)
         await self._journal.commit(before + after)
         self._meter.committed()
+        self._tell(outcome)
         if outcome.failure is not None or envelope is None:
             raise StepFailed(outcome.failure or _nothing(), outcome.result)
         return envelope
@@ -78,6 +82,7 @@ class InlineStep:
                 first_attempt=self._attempt,
                 on_retry=self._retried,
                 on_usage=self._meter.add,
+                around=self._parts.telemetry.attempt,
                 before_attempt=self._parts.limits.before_attempt(self._call.agent),
             )
         except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is recorded
@@ -100,31 +105,58 @@ class InlineStep:
             attempt,
             emitter=self._emit,
             meter=self._meter,
+            effects=_StartedFirst(self._parts.effects, self._note),
         )
 
     def _emit(self, event: str, data: dict[str, Any]) -> None:
-        if not self._noted:
-            self._note()
-        new = NewEvent(type=event, step=self._call.slot, data=canonical_json(data))
+        self._note()
+        told = masked_json(self._parts.redactor, data)
+        new = NewEvent(type=event, step=self._call.slot, data=told)
         self._journal.submit(Writes(events=(new,)))
 
     def _retried(self, attempt: int, error: BaseException, wait: float) -> None:
         self._attempt = attempt
+        self._parts.telemetry.meters.step_retried(self._call.agent.name)
         name, slot = self._call.agent.name, self._call.slot
         self._journal.submit(retried(slot, name, self._parts.worker_id, self._failure(error), wait))
 
+    def _tell(self, outcome: Outcome) -> None:
+        code = outcome.failure.code if outcome.failure else None
+        name, meters = self._call.agent.name, self._parts.telemetry.meters
+        meters.step_settled(name, str(outcome.state), outcome.seconds, code)
+
     def _note(self) -> None:
+        if self._noted:
+            return
         self._noted = True
         self._journal.submit(started(self._call, self._kind, self._attempt, self._parts.worker_id))
 
     def _failure(self, error: BaseException) -> Failure:
-        return Failure.of(
+        failure = Failure.of(
             error,
             step=self._call.slot,
             agent=self._call.agent.name,
             attempt=self._attempt,
             traced=True,
         )
+        return masked_failure(self._parts.redactor, failure)
+
+
+class _StartedFirst:
+    """Notes that a step has started before it acts.
+
+    Events come in their order then, and the ledger can tell a compensation, which may act though
+    its run is cancelled, from any other step.
+    """
+
+    def __init__(self, effects: Effects, note: Callable[[], None]) -> None:
+        self._effects = effects
+        self._note = note
+
+    async def perform(self, origin: EffectOrigin, effect: Effect, send: Send) -> Sent:
+        """Perform the effect of a step that has started."""
+        self._note()
+        return await self._effects.perform(origin, effect, send)
 
 
 def _nothing() -> Failure:

@@ -10,13 +10,13 @@ from agents.context import StepContext
 from agents.definition import AgentDefinition
 from agents.execution import BeforeAttempt, execute
 from agents.registry import AGENTS
-from envelope.canonical import canonical_json
 from envelope.envelope import Envelope, Status
 from envelope.errors import Cancelled, Fenced, LostTooOften
 from envelope.failure import Failure, StepFailed
 from envelope.ports.journal_rows import Attempt, NewEvent, StepClaim, StepCommit, StepState
 from worker.engine.cell import StepOrder
 from worker.engine.isolation import suspected
+from worker.engine.masking import masked_failure, masked_json
 from worker.engine.metering import StepMeter
 from worker.engine.parts import EngineParts
 from worker.engine.permit import permit, permit_ask
@@ -59,7 +59,8 @@ class QueuedSteps:
         execution = _Execution(self._parts, claim)
         self._executions[run_id, step] = execution
         try:
-            return await execution.run()
+            with self._parts.telemetry.queued_step(claim):
+                return await execution.run()
         finally:
             del self._executions[run_id, step]
 
@@ -123,6 +124,9 @@ class _Execution:
         record = attempt_record(self._step.step, self._parts.worker_id, outcome)
         state = await uninterrupted(self._commit(outcome.state, outcome, (event,), record))
         self._meter.committed()
+        code = outcome.failure.code if outcome.failure else None
+        meters = self._parts.telemetry.meters
+        meters.step_settled(self._step.agent, str(outcome.state), outcome.seconds, code)
         return state
 
     async def _outcome(self, agent: AgentDefinition, begun: float) -> Outcome:
@@ -147,6 +151,7 @@ class _Execution:
             first_attempt=self._attempt,
             on_retry=self._retried,
             on_usage=self._meter.add,
+            around=self._parts.telemetry.attempt,
             before_attempt=before_attempt,
         )
         self._attempt = done.attempt
@@ -166,6 +171,8 @@ class _Execution:
             thread=run.thread,
             allow_delivery=run.allow_delivery,
             trace_id=run.trace_id,
+            origin_id=run.origin_id,
+            executor=self._parts.worker_id,
             request=step.input,
         )
         await before_attempt(step.attempt)
@@ -224,27 +231,32 @@ class _Execution:
             attempt,
             emitter=self._emit,
             meter=self._meter,
+            effects=self._parts.effects,
+            claimed=self._step.attempt,
         )
 
     def _emit(self, event: str, data: dict[str, Any]) -> None:
         """Append an event without making the agent wait for it."""
-        new = NewEvent(type=event, step=self._step.step, data=canonical_json(data))
+        told = masked_json(self._parts.redactor, data)
+        new = NewEvent(type=event, step=self._step.step, data=told)
         task = asyncio.ensure_future(self._commit(StepState.RUNNING, events=(new,)))
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
 
     async def _retried(self, attempt: int, error: BaseException, wait: float) -> None:
         self._attempt = attempt
+        self._parts.telemetry.meters.step_retried(self._step.agent)
         writes = retried(
             self._step.step, self._step.agent, self._parts.worker_id, self._failure(error), wait
         )
         await self._commit(StepState.RUNNING, events=writes.events, record=writes.attempts[0])
 
     def _failure(self, error: BaseException) -> Failure:
-        return Failure.of(
+        failure = Failure.of(
             error,
             step=self._step.step,
             agent=self._step.agent,
             attempt=self._attempt,
             traced=True,
         )
+        return masked_failure(self._parts.redactor, failure)

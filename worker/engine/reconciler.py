@@ -73,6 +73,7 @@ class Reconciler:
                 state=str(rescue.state),
             )
             self._parts.wakeups.notify(rescue.hint.run_id, "events")
+        self._parts.telemetry.rescued(rescued)
         again = [rescue.hint for rescue in rescued if rescue.state is RunState.QUEUED]
         await self._send(again)
 
@@ -82,6 +83,7 @@ class Reconciler:
         if not hints:
             return
         self._parts.log.info("run.woken", runs=len(hints))
+        self._parts.telemetry.meters.rescued("run_woken", len(hints))
         if self._parts.queue is not None:
             await self._parts.queue.enqueue(hints)
             return
@@ -103,3 +105,4 @@ class Reconciler:
         await queue.enqueue(hints)
         await self._parts.journal.mark_sent([hint.run_id for hint in hints])
         self._parts.log.info("run.sent_again", runs=len(hints))
+        self._parts.telemetry.meters.rescued("run_sent_again", len(hints))

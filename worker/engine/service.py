@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from worker.delivery.provide import provide_delivery
 from worker.engine.engine import Engine
 from worker.engine.lease import Lease
 from worker.engine.notices import CANCEL_NOTICE, COME_NOTICE, PERMIT_NOTICE, SIGNAL_NOTICE
@@ -26,6 +27,7 @@ class EngineService:
 
     def __init__(self, parts: EngineParts) -> None:
         self.parts = parts
+        provide_delivery(parts.resources, parts.settings, parts.journal, parts.log)
         self.engine = Engine(parts)
         self.lease = Lease(self.engine)
         self.reconciler = Reconciler(self.engine, self.lease)

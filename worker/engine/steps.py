@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from envelope.approval import Approval, ApprovalRequest
 from envelope.canonical import canonical_json
 from envelope.envelope import Envelope
 from envelope.errors import NonDeterminism, WaitTimedOut
@@ -23,10 +24,12 @@ from envelope.ports.journal_rows import (
 )
 from envelope.resources import Resources
 from orchestrators.steps import ChildCall, StepCall
+from worker.engine.approvals import RunApprovals, consent
 from worker.engine.children import Children
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History
 from worker.engine.inline_step import InlineStep
+from worker.engine.masking import masked_json
 from worker.engine.parts import EngineParts
 from worker.engine.permit import permit, permit_ask
 from worker.engine.run_journal import RunJournal
@@ -66,6 +69,7 @@ class DurableSteps:
         self._history = history
         execution.unread = history.unread
         self._waits = waits
+        self._approvals = RunApprovals(parts, execution, waits)
         self._children = Children(parts, execution, execute_here)
         self._journal = RunJournal(parts, execution)
         self._callers: dict[str, str] = {}
@@ -110,6 +114,16 @@ class DurableSteps:
         self._journal.submit(recorded_value(slot, "signal", result, kept))
         return _received(signal, result)
 
+    async def approve(self, slot: str, request: ApprovalRequest) -> Approval:
+        """Return the consent that was recorded here, or ask for it and record the decision."""
+        known = self._history.value(slot)
+        if known is None:
+            await self._execution.boundary()
+            decision = await self._approvals.decision(slot, request)
+            self._journal.submit(recorded_value(slot, "approval", decision, _NOT_KEPT))
+            return consent(decision)
+        return consent(json.loads(known))
+
     async def child(self, call: ChildCall) -> Envelope:
         """Start a child run once, wait for its end, keep its outcome."""
         known = self._history.value(call.slot)
@@ -152,8 +166,10 @@ class DurableSteps:
     def emit(self, origin: str, event: str, data: Mapping[str, Any]) -> None:
         """Append an event, once per `origin`."""
         if not self._history.emitted(origin):
-            new = NewEvent(type=event, data=canonical_json(data), origin=origin)
+            told = masked_json(self._parts.redactor, data)
+            new = NewEvent(type=event, data=told, origin=origin)
             self._journal.submit(Writes(events=(new,)))
+            self._parts.telemetry.emitted(event, data.get("agent"))
 
     def abandon(self, prefix: str) -> None:
         """Note that steps below `prefix` were given up by the flow."""

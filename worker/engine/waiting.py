@@ -107,6 +107,7 @@ class WaitingSteps:
         names = [name for name in names if name in self._expected]
         rescued = await self._parts.journal.rescue_steps(names, self._parts.settings.max_losses)
         self._resolve(rescued)
+        self._parts.telemetry.meters.rescued("step", len(rescued))
         for step in rescued:
             known = self._expected.get(_name_of(step))
             if known is not None and step.state is StepState.QUEUED:

@@ -12,8 +12,10 @@ from sqlalchemy import Connection
 from envelope.errors import MusterError
 from envelope.ports.journal_rows import Claim, Signalled, StepClaim
 from worker.journal.book import Book, Needs
+from worker.journal.ledger_reads import read_approvals
 from worker.journal.load import load_book
 from worker.journal.operations import (
+    ApprovalAnswer,
     ClaimAnswer,
     Operation,
     RunAnswer,
@@ -28,6 +30,7 @@ from worker.journal.reading import (
     read_steps,
     read_steps_of,
 )
+from worker.journal.write_ledger import write_ledger
 from worker.journal.writes import write_changes
 
 
@@ -67,6 +70,7 @@ def apply_batch(connection: Connection, batch: Sequence[Work]) -> Applied:
     book, transaction = load_book(connection, needs)
     decided = [_decide(work, book) for work in batch]
     write_changes(connection, book.drain())
+    write_ledger(connection, book.ledger.drain())
     return Applied(_answer(connection, batch, decided), transaction)
 
 
@@ -109,23 +113,28 @@ class _Answers:
         self._steps_of = read_steps_of(connection, claims)
         self._origins = read_origins(connection, claims)
         self._signals = read_signals_of(connection, signalled)
+        approvals = {v.approval_id for v in values if isinstance(v, ApprovalAnswer)}
+        self._approvals = read_approvals(connection, approvals)
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Return the outcome with what the caller gets for the rule's answer."""
+        value: Any
         match outcome.value:
             case RunAnswer(run_id):
-                return Outcome(self._runs.get(run_id))
+                value = self._runs.get(run_id)
             case ClaimAnswer() as answer:
-                return Outcome(self._claim(answer))
+                value = self._claim(answer)
             case StepClaimAnswer() as answer:
-                return Outcome(self._step_claim(answer))
+                value = self._step_claim(answer)
             case SignalAnswer(run_id, number, woken):
-                run = self._runs[run_id]
-                return Outcome(Signalled(run=run, number=number, woken=woken))
+                value = Signalled(run=self._runs[run_id], number=number, woken=woken)
+            case ApprovalAnswer(approval_id):
+                value = self._approvals[approval_id]
             case StepsAnswer(names):
-                return Outcome([self._steps[name] for name in names])
+                value = [self._steps[name] for name in names]
             case _:
                 return outcome
+        return Outcome(value)
 
     def _claim(self, answer: ClaimAnswer) -> Claim:
         return Claim(

@@ -22,6 +22,7 @@ from worker.journal.changes import (
     StepsCopy,
     WaitEntry,
 )
+from worker.journal.ledger_book import LedgerBook, LedgerNeeds
 from worker.journal.rows import RunRow
 from worker.journal.step_rows import StepRow
 
@@ -76,6 +77,7 @@ class Needs:
     waiters: set[str] = field(default_factory=set)
     waits: set[tuple[str, str]] = field(default_factory=set)
     leases: bool = False
+    ledger: LedgerNeeds = field(default_factory=LedgerNeeds)
 
 
 @dataclass(slots=True)
@@ -91,6 +93,7 @@ class Book:
     singletons: dict[str, Singleton] = field(default_factory=dict)
     waiters: dict[str, set[str]] = field(default_factory=dict)
     living: frozenset[str] = frozenset()
+    ledger: LedgerBook = field(default_factory=LedgerBook)
     changes: Changes = field(default_factory=Changes)
 
     def add(self, run: RunRow) -> None:

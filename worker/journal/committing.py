@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envelope.errors import Fenced, InvalidInput
+from envelope.errors import InvalidInput
 from envelope.events import TERMINAL_EVENTS
 from envelope.ports.journal_rows import (
     TERMINAL_STATES,
@@ -16,6 +16,7 @@ from envelope.ports.journal_rows import (
     StepWrite,
 )
 from worker.journal.book import Book, Needs
+from worker.journal.fences import owned_run
 from worker.journal.finishing import finish
 from worker.journal.rows import RunRow
 from worker.journal.step_rows import StepRow, written_step
@@ -104,15 +105,7 @@ def settle(run: RunRow, step: StepRow, tokens: int = 0, usd: float = 0.0) -> Non
 
 
 def _check_fence(commit: Commit, run: RunRow | None) -> None:
-    if run is None:
-        raise Fenced(f"Run {commit.run_id} is not in the journal; nothing was written.")
-    if run.state is not RunState.RUNNING:
-        raise Fenced(f"Run {run.run_id} is {run.state.value}; nothing was written.")
-    if run.epoch != commit.epoch:
-        raise Fenced(
-            f"Run {run.run_id} is at epoch {run.epoch}, the write carries {commit.epoch}; "
-            "another process owns the run and nothing was written."
-        )
+    owned_run(commit.run_id, commit.epoch, run)
 
 
 def _write_step(book: Book, run: RunRow, write: StepWrite) -> None:

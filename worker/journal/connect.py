@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
+from worker.journal.stuck import SESSION
+
 READERS = 3
 
 _SQLITE_PRAGMAS = (
@@ -37,7 +39,6 @@ SELECT set_config('lock_timeout', '5s', false),
 """
 _POSTGRES_CONNECT = {
     "connect_timeout": 5,
-    "application_name": "muster-journal",
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -45,27 +46,32 @@ _POSTGRES_CONNECT = {
 }
 
 
-def writer_engine(url: URL) -> Engine:
-    """Return an engine with one connection whose transactions take the write lock at once."""
-    engine = _engine(url, connections=1)
+def writer_engine(url: URL, name: str = SESSION) -> Engine:
+    """Return an engine with one connection whose transactions take the write lock at once.
+
+    Args:
+        url: The database.
+        name: What the server knows the connection by.
+    """
+    engine = _engine(url, name, connections=1)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
-def reader_engine(url: URL) -> Engine:
+def reader_engine(url: URL, name: str = SESSION) -> Engine:
     """Return an engine whose connections read one statement at a time, without a transaction."""
-    engine = _engine(url, connections=READERS)
+    engine = _engine(url, name, connections=READERS)
     return engine if engine.dialect.name == "sqlite" else _autocommit(engine)
 
 
-def _engine(url: URL, connections: int) -> Engine:
+def _engine(url: URL, name: str, connections: int) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
     engine = create_engine(
         url,
         connect_args={"timeout": _SQLITE_BUSY_SECONDS, "check_same_thread": False}
         if sqlite
-        else _postgres_arguments(url),
+        else _postgres_arguments(url, name),
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
@@ -78,9 +84,10 @@ def _autocommit(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _postgres_arguments(url: URL) -> Mapping[str, Any]:
-    """What the URL says itself goes before what we would say."""
-    return {name: value for name, value in _POSTGRES_CONNECT.items() if name not in url.query}
+def _postgres_arguments(url: URL, name: str) -> Mapping[str, Any]:
+    """What the URL says itself goes before what we would say, but for the name that we look for."""
+    chosen = {key: value for key, value in _POSTGRES_CONNECT.items() if key not in url.query}
+    return {**chosen, "application_name": name}
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from envelope.errors import Fenced
 from envelope.events import EventType
 from envelope.ports.journal_rows import StepCommit, StepState
 from worker.journal.book import Book, Needs
 from worker.journal.committing import check_no_terminal_event, settle
+from worker.journal.fences import executed_step
 from worker.journal.operations import StepClaimAnswer
 from worker.journal.rows import RunRow
 from worker.journal.step_rows import StepRow
@@ -73,9 +73,9 @@ class WriteStep:
     def apply(self, book: Book) -> str | None:
         """Return the run's owner, who waits for the step."""
         commit = self.commit
-        run = book.runs.get(commit.run_id)
-        step = book.steps.get((commit.run_id, commit.step))
-        run, step = _check_fence(commit, run, step)
+        name = (commit.run_id, commit.step)
+        known = book.runs.get(commit.run_id), book.steps.get(name)
+        run, step = executed_step(name, commit.attempt, commit.executor, *known)
         if commit.state is not StepState.RUNNING:
             _move(book, run, step, commit)
         if commit.record is not None:
@@ -112,24 +112,3 @@ def put_back(step: StepRow, now: float) -> None:
     step.executor = None
     step.started_at = None
     step.sent_at = now
-
-
-def _check_fence(
-    commit: StepCommit, run: RunRow | None, step: StepRow | None
-) -> tuple[RunRow, StepRow]:
-    if run is None or step is None:
-        raise Fenced(
-            f"Step {commit.step!r} of run {commit.run_id} is not in the journal; "
-            "nothing was written."
-        )
-    if run.ended:
-        raise Fenced(f"Run {run.run_id} is {run.state.value}; nothing was written.")
-    if step.state is not StepState.RUNNING or not (
-        step.attempt == commit.attempt and step.executor == commit.executor
-    ):
-        raise Fenced(
-            f"Step {step.step!r} of run {run.run_id} is {step.state.value} under attempt "
-            f"{step.attempt} of {step.executor}; attempt {commit.attempt} of {commit.executor} "
-            "was taken away and nothing was written."
-        )
-    return run, step

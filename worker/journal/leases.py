@@ -24,6 +24,7 @@ from worker.journal.apply import Statement
 from worker.journal.clock import db_now
 from worker.journal.executing import UNDO
 from worker.journal.losing import PURGE_AFTER
+from worker.journal.stuck import end_stuck_sessions
 from worker.journal.tables import runs, steps, workers
 
 _RENEW = (
@@ -98,6 +99,8 @@ class RenewLease(Statement):
         name = {"worker_id": self.worker.worker_id}
         alive = connection.scalar(_ALIVE, name)
         self._renew(connection)
+        # Here as well as where runs are rescued, which may itself wait for what is locked.
+        end_stuck_sessions(connection)
         return Beat(
             runs=tuple((run_id, reason) for run_id, reason in connection.execute(_TO_CANCEL, name)),
             steps=tuple((run_id, step) for run_id, step in connection.execute(_IN_VAIN, name)),

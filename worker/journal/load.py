@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from envelope.ports.journal_rows import RunState, StepState
 from worker.journal.book import Book, KeyHolder, Needs
 from worker.journal.clock import db_now, transaction_id
+from worker.journal.load_ledger import load_ledger, look_ahead
 from worker.journal.load_ties import load_ties
 from worker.journal.matching import any_of, pair_of
 from worker.journal.rows import RunRow
@@ -50,6 +51,7 @@ _LOCK_RUNS = (
         runs.c.awaited,
         runs.c.unasked,
         runs.c.cancel_epoch,
+        runs.c.origin_id,
     )
     .where(any_of(runs.c.run_id, "run_ids"))
     .order_by(runs.c.run_id)
@@ -98,6 +100,7 @@ def load_book(connection: Connection, needs: Needs) -> tuple[Book, str | None]:
     it, by the clock too.
     """
     book = Book()
+    look_ahead(connection, needs)
     if needs.runs:
         _load_runs(connection, needs, book)
     _load_needed_steps(connection, needs, book)
@@ -107,6 +110,7 @@ def load_book(connection: Connection, needs: Needs) -> tuple[Book, str | None]:
     if needs.keys:
         _load_keys(connection, needs, book)
     load_ties(connection, needs, book)
+    load_ledger(connection, needs, book)
     if needs.leases:
         book.living = frozenset(connection.scalars(_LIVING))
     now, transaction = connection.execute(_CLOCK).one()
@@ -148,6 +152,7 @@ def _load_runs(connection: Connection, needs: Needs, book: Book) -> None:
             awaited=row[28],
             unasked=row[29],
             cancel_epoch=row[30],
+            origin_id=row[31],
         )
         book.runs[run.run_id] = run
 

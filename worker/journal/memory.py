@@ -36,6 +36,7 @@ from worker.journal.claiming import TakeRun
 from worker.journal.committing import WriteRun
 from worker.journal.executing import TakeStep, WriteStep
 from worker.journal.losing import PURGE_AFTER, BlameRun, RescueRuns, RescueSteps
+from worker.journal.memory_ledger import MemoryLedger
 from worker.journal.memory_queries import (
     active_children,
     age,
@@ -51,7 +52,7 @@ from worker.journal.sending import MarkSent, Missing, SendMissing
 from worker.journal.signalling import SendSignal
 
 
-class MemoryJournal(MemoryReads):
+class MemoryJournal(MemoryReads, MemoryLedger):
     """The journal's rules over plain dictionaries. Nothing survives the process.
 
     Safe to use from several threads and event loops. What is submitted is written at once.

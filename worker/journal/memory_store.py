@@ -19,10 +19,13 @@ from envelope.ports.journal_rows import (
     StepClaim,
     WorkerInfo,
 )
+from envelope.ports.ledger import ApprovalRow
 from worker.journal.book import Book, Needs, Singleton
 from worker.journal.changes import Changes
+from worker.journal.consents import judged
 from worker.journal.memory_queries import first_in_line
 from worker.journal.operations import (
+    ApprovalAnswer,
     ClaimAnswer,
     Operation,
     RunAnswer,
@@ -62,6 +65,7 @@ class MemoryStore:
             self._prepare(operation)
             answer = operation.apply(self.book)
             self._absorb(self.book.drain())
+            self.book.ledger.drain()
             return self._read(answer)
 
     def run(self, run_id: str) -> Run | None:
@@ -72,6 +76,14 @@ class MemoryStore:
     def steps(self, run_id: str) -> Sequence[Step]:
         """Return a run's steps in the order in which they were first written."""
         return [step_of(self.book.steps[run_id, step]) for step in self._steps.get(run_id, ())]
+
+    def approval(self, approval_id: str) -> ApprovalRow | None:
+        """Return an approval as it counts now."""
+        row = self.book.ledger.approvals.get(approval_id)
+        if row is None:
+            return None
+        run = self.book.runs.get(row.run_id)
+        return judged(row, self.clock(), run_ended=run is None or run.ended)
 
     def _prepare(self, operation: Operation) -> None:
         needs = Needs()
@@ -118,11 +130,12 @@ class MemoryStore:
             self._steps[run_id].append(step)
 
     def _read(self, answer: Any) -> Any:
+        whole: Any = answer
         match answer:
             case RunAnswer():
-                return self.run(answer.run_id)
+                whole = self.run(answer.run_id)
             case ClaimAnswer():
-                return Claim(
+                whole = Claim(
                     now=answer.now,
                     run=run_of(self.book.runs[answer.run_id]),
                     steps=self.steps(answer.run_id),
@@ -130,17 +143,18 @@ class MemoryStore:
                     signals=list(self.signals.get(answer.run_id, ())),
                 )
             case StepClaimAnswer():
-                return StepClaim(
+                whole = StepClaim(
                     run=run_of(self.book.runs[answer.run_id]),
                     step=step_of(self.book.steps[answer.run_id, answer.step]),
                 )
             case SignalAnswer():
-                return Signalled(
+                whole = Signalled(
                     run=run_of(self.book.runs[answer.run_id]),
                     number=answer.number,
                     woken=answer.woken,
                 )
+            case ApprovalAnswer():
+                whole = self.approval(answer.approval_id)
             case StepsAnswer():
-                return [step_of(self.book.steps[name]) for name in answer.names]
-            case _:
-                return answer
+                whole = [step_of(self.book.steps[name]) for name in answer.names]
+        return whole

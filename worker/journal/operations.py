@@ -75,4 +75,11 @@ class StepsAnswer:
     names: Sequence[tuple[str, str]]
 
 
-Answer = RunAnswer | ClaimAnswer | StepClaimAnswer | StepsAnswer | SignalAnswer
+@dataclass(frozen=True, slots=True)
+class ApprovalAnswer:
+    """The whole approval, read after the change."""
+
+    approval_id: str
+
+
+Answer = RunAnswer | ClaimAnswer | StepClaimAnswer | StepsAnswer | SignalAnswer | ApprovalAnswer

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from json import loads
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from envelope.ports.journal_rows import (
     SETTLED_STATES,
@@ -65,6 +65,7 @@ RUN_COLUMNS = (
     runs.c.fingerprint,
     runs.c.replay_of,
     runs.c.replayed_as,
+    func.coalesce(runs.c.origin_id, runs.c.run_id).label("origin_id"),
 )
 SELECT_RUNS = select(*RUN_COLUMNS).join(payloads, payloads.c.run_id == runs.c.run_id)
 

@@ -39,6 +39,7 @@ def take_over(book: Book, run: RunRow, replay: Replay, kept: Sequence[StepRow]) 
     run.steps_done = sum(step.counts for step in kept)
     book.copy_steps(replay.run_id, run, kept)
     source = book.runs[replay.run_id]
+    run.origin_id = source.origin_id or source.run_id
     source.replayed_as = run.run_id
     book.tie(source)
 

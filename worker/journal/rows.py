@@ -29,6 +29,7 @@ class RunRow:
             it, or for its singleton key.
         unasked: Whether its children still have to be asked to stop.
         cancel_epoch: The epoch at which the cancellation came: its owner may not know yet.
+        origin_id: The first run of the chain of repetitions; None where it repeats none.
     """
 
     run_id: str
@@ -79,6 +80,7 @@ class RunRow:
     awaited: bool = False
     unasked: bool = False
     cancel_epoch: int | None = None
+    origin_id: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -164,4 +166,5 @@ def run_of(row: RunRow) -> Run:
         fingerprint=row.fingerprint,
         replay_of=row.replay_of,
         replayed_as=row.replayed_as,
+        origin_id=row.origin_id or row.run_id,
     )

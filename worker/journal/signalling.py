@@ -36,13 +36,15 @@ class SendSignal:
             )
         book.keep_signal(run, self.name, self.data)
         book.tell(run, EventType.RUN_SIGNALLED, name=self.name, number=run.signals)
-        return SignalAnswer(run.run_id, run.signals, self._wake(book, run))
+        return SignalAnswer(run.run_id, run.signals, wake_by(book, run, self.name))
 
-    def _wake(self, book: Book, run: RunRow) -> bool:
-        if run.waits is None or self.name not in run.waits.signals:
-            return False
-        reason = reason_to_wake(book, run, run.waits, ())
-        if reason is None:
-            return False
-        wake(book, run, reason)
-        return True
+
+def wake_by(book: Book, run: RunRow, name: str) -> bool:
+    """Wake the run if it waits for the signal of that name, which it has just got."""
+    if run.waits is None or name not in run.waits.signals:
+        return False
+    reason = reason_to_wake(book, run, run.waits, ())
+    if reason is None:
+        return False
+    wake(book, run, reason)
+    return True

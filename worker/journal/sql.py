@@ -55,12 +55,14 @@ from worker.journal.reader import Reader
 from worker.journal.schema import upgrade
 from worker.journal.sending import MarkSent, Missing, SendMissing
 from worker.journal.signalling import SendSignal
+from worker.journal.sql_ledger import SqlLedger
 from worker.journal.sql_reads import SqlReads
 from worker.journal.store import Store
-from worker.journal.stuck import end_stuck_sessions
+from worker.journal.stuck import end_stuck_sessions, session_name
 from worker.journal.trouble import DATABASE_ERRORS, refused, unavailable
 from worker.journal.urls import database_url
 from worker.journal.wakeable import read_wakeable, read_wakeable_of
+from worker.journal.watch import BatchWatch
 from worker.journal.writer import Writer
 
 T = TypeVar("T")
@@ -69,7 +71,7 @@ PATIENCE = 10.0
 _CHUNK = 500
 
 
-class SqlJournal(SqlReads):
+class SqlJournal(SqlReads, SqlLedger):
     """The durable journal. One writing thread commits for all runs of the process at once.
 
     Open one per process: a journal that was opened before a fork refuses to write in the child.
@@ -78,6 +80,9 @@ class SqlJournal(SqlReads):
     Args:
         url: `postgresql://user:password@host/name` or `sqlite:///path/to/file.db`.
         patience: Seconds for which a write or read is tried again while the database is away.
+        worker_id: The worker whose journal this is, so that others can end its transactions when
+            its lease has lapsed; None where it is nobody's.
+        watch: Sees what is written and how long it took; heartbeats excepted.
 
     Raises:
         InvalidInput: The URL names no database that a journal can live in.
@@ -89,15 +94,24 @@ class SqlJournal(SqlReads):
         await journal.close()
     """
 
-    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience: float = PATIENCE,
+        worker_id: str | None = None,
+        watch: BatchWatch | None = None,
+    ) -> None:
         self._url = database_url(url)
+        self._watch = watch
         self._patience = patience
         self._parts: tuple[Writer, Writer, Reader] | None = None
         self._known: set[str] = set()
+        name = session_name(worker_id)
         self._engines = (
-            writer_engine(self._url),
-            writer_engine(self._url),
-            reader_engine(self._url),
+            writer_engine(self._url, name),
+            writer_engine(self._url, name),
+            reader_engine(self._url, name),
         )
 
     async def open(self) -> None:
@@ -285,14 +299,16 @@ class SqlJournal(SqlReads):
         except (*DATABASE_ERRORS, OSError) as error:
             raise unavailable(self._url, error) from error
         reader = Reader(for_reads, self._patience)
-        self._parts = (self._started(for_writes), self._started(for_beats), reader)
+        writer = self._started(for_writes, self._watch)
+        self._parts = (writer, self._started(for_beats), reader)
 
-    def _started(self, engine: Engine) -> Writer:
+    def _started(self, engine: Engine, watch: BatchWatch | None = None) -> Writer:
         writer = Writer(
             Store(engine),
             away=partial(unavailable, self._url),
             refused=partial(refused, self._url),
             patience=self._patience,
+            watch=watch,
         )
         writer.start()
         return writer

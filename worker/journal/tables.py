@@ -81,18 +81,19 @@ runs = Table(
     Column("awaited", Boolean, nullable=False, server_default=false()),
     Column("unasked", Boolean, nullable=False, server_default=false()),
     Column("cancel_epoch", Integer),
+    Column("origin_id", Name),
     # Room in each page, so that a counter's update stays beside its row and touches no index.
     postgresql_with={"fillfactor": "70"},
 )
 
 
-def _partial(name: str, condition: str, *columns: Column[Any], unique: bool = False) -> None:
+def partial_index(name: str, condition: str, *columns: Column[Any], unique: bool = False) -> None:
     """Index those rows alone for which the condition is true."""
     where = text(condition)
     Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
-_partial(
+partial_index(
     "muster_runs_key",
     "idempotency_key IS NOT NULL",
     runs.c.idempotency_key,
@@ -103,16 +104,16 @@ _partial(
 Index("muster_runs_newest", runs.c.created_at, runs.c.run_id)
 Index("muster_runs_by_state", runs.c.state, runs.c.created_at, runs.c.run_id)
 Index("muster_runs_by_flow", runs.c.flow, runs.c.state)
-_partial("muster_runs_queued", "state = 'queued'", runs.c.sent_at, runs.c.created_at)
-_partial("muster_runs_running", "state = 'running'", runs.c.owner)
+partial_index("muster_runs_queued", "state = 'queued'", runs.c.sent_at, runs.c.created_at)
+partial_index("muster_runs_running", "state = 'running'", runs.c.owner)
 
 TOLD_AT_ITS_END = "awaited AND finished_at IS NOT NULL"
 IN_LINE = "state = 'waiting' AND started_at IS NULL AND singleton IS NOT NULL"
 ENDED_BADLY = "state IN ('dead', 'failed') AND replayed_as IS NULL"
-_partial("muster_runs_timed", "wake_at IS NOT NULL", runs.c.wake_at, runs.c.run_id)
-_partial("muster_runs_awaited", TOLD_AT_ITS_END, runs.c.run_id)
-_partial("muster_runs_unasked", "unasked", runs.c.run_id)
-_partial(
+partial_index("muster_runs_timed", "wake_at IS NOT NULL", runs.c.wake_at, runs.c.run_id)
+partial_index("muster_runs_awaited", TOLD_AT_ITS_END, runs.c.run_id)
+partial_index("muster_runs_unasked", "unasked", runs.c.run_id)
+partial_index(
     "muster_runs_in_line",
     IN_LINE,
     runs.c.singleton,
@@ -120,7 +121,7 @@ _partial(
     runs.c.created_at,
     runs.c.run_id,
 )
-_partial(
+partial_index(
     "muster_runs_failures",
     ENDED_BADLY,
     runs.c.fingerprint,
@@ -130,14 +131,14 @@ _partial(
     runs.c.run_id,
 )
 for _column in (runs.c.parent_id, runs.c.singleton, runs.c.fingerprint):
-    _partial(
+    partial_index(
         f"muster_runs_by_{_column.name}",
         f"{_column.name} IS NOT NULL",
         _column,
         runs.c.created_at,
         runs.c.run_id,
     )
-_partial("muster_runs_by_root_id", "root_id IS NOT NULL", runs.c.root_id)
+partial_index("muster_runs_by_root_id", "root_id IS NOT NULL", runs.c.root_id)
 
 # Apart from the run's row, which is written anew with every commit.
 payloads = Table(
@@ -170,7 +171,7 @@ steps = Table(
 )
 
 EXECUTING = "state = 'running' AND NOT inline"
-_partial("muster_steps_executing", EXECUTING, steps.c.executor)
+partial_index("muster_steps_executing", EXECUTING, steps.c.executor)
 
 attempts = Table(
     "muster_attempts",
@@ -200,7 +201,7 @@ events = Table(
     sqlite_with_rowid=False,
 )
 
-_partial(
+partial_index(
     "muster_events_origin", "origin IS NOT NULL", events.c.run_id, events.c.origin, unique=True
 )
 

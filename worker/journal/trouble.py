@@ -23,6 +23,10 @@ DATABASE_ERRORS = (SQLAlchemyError, OverflowError, UnicodeError)
 _AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
 
+class Overtaken(Exception):
+    """What a batch looked at ahead was changed before it was locked; it is to be decided anew."""
+
+
 def is_away(error: Exception) -> bool:
     """Whether the database cannot be reached, is locked, full or read-only: try again later."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -32,7 +36,7 @@ def is_away(error: Exception) -> bool:
 
 def is_race(error: Exception) -> bool:
     """Whether a row that was not there when the rules decided is there now."""
-    return isinstance(error, IntegrityError)
+    return isinstance(error, IntegrityError | Overtaken)
 
 
 def unavailable(url: URL, error: Exception) -> JournalUnavailable:

@@ -22,6 +22,7 @@ from envelope.errors import Fenced, JournalUnavailable
 from worker.journal.apply import Applied, Outcome, Work
 from worker.journal.store import InDoubt, Store
 from worker.journal.trouble import is_away, is_race
+from worker.journal.watch import BatchWatch, Unwatched
 
 BATCH_LIMIT = 500
 """Operations in one transaction: enough to make the commit cheap, few enough to stay quick."""
@@ -37,9 +38,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """An operation and who waits for it: nobody, where it was submitted."""
+    """An operation, where it came from, and who waits for it: nobody, where it was submitted."""
 
     work: Work
+    place: Any = None
     loop: asyncio.AbstractEventLoop | None = None
     future: asyncio.Future[Any] | None = None
 
@@ -63,6 +65,7 @@ class Writer:
         away: Makes the error for a database that does not answer.
         refused: Makes the error for what the database will not store.
         patience: Seconds for which a batch is tried again while the database is away.
+        watch: Sees what is written and how long it took.
     """
 
     def __init__(
@@ -71,8 +74,10 @@ class Writer:
         away: Callable[[Exception], Exception],
         refused: Callable[[Exception], Exception],
         patience: float,
+        watch: BatchWatch | None = None,
     ) -> None:
         self._store = store
+        self._watch = watch or Unwatched()
         self._away = away
         self._refused = refused
         self._patience = patience
@@ -91,12 +96,12 @@ class Writer:
         """Write with the next batch and return the operation's value."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._put(Item(work, loop, future))
+        self._put(Item(work, self._watch.here(), loop, future))
         return await future
 
     def submit(self, work: Work) -> None:
         """Write with the next batch, without waiting for it."""
-        self._put(Item(work))
+        self._put(Item(work, self._watch.here()))
 
     def close(self) -> None:
         """Write what is pending, then end the thread. Blocks."""
@@ -145,7 +150,7 @@ class Writer:
 
     def _write_first(self, deadline: float) -> None:
         """Write the oldest batch, or put its items in its place, each to be written alone."""
-        batch = self._backlog[0]
+        batch, begun = self._backlog[0], time.monotonic()
         try:
             outcomes = self._transact(batch, deadline)
         except Exception as error:
@@ -159,6 +164,9 @@ class Writer:
         else:
             self._backlog.popleft()
             _resolve(batch, outcomes)
+            places = [item.place for item in batch.items]
+            errors = [outcome.error for outcome in outcomes]
+            self._watch.written(places, time.monotonic() - begun, errors)
 
     def _transact(self, batch: Batch, deadline: float) -> Sequence[Outcome]:
         """Write a batch in one transaction, again and again while the database is away."""

@@ -143,6 +143,7 @@ def _run_values(row: RunRow) -> dict[str, Any]:
         "spent_usd": row.spent_usd,
         "fingerprint": row.fingerprint,
         "replay_of": row.replay_of,
+        "origin_id": row.origin_id,
         **tie_values(row),
     }
 

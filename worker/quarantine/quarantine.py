@@ -3,18 +3,12 @@
 import hashlib
 import logging
 
-from prometheus_client import Counter
-
 from worker.quarantine.inspection import MAX_BYTES
 from worker.quarantine.reason import Fault
 from worker.quarantine.sinks import MemorySink, QuarantineSink
+from worker.telemetry.meters import Meters
 
 logger = logging.getLogger(__name__)
-
-#: `muster_quarantined_messages_total{reason}`
-QUARANTINED = Counter(
-    "muster_quarantined_messages", "Malformed messages removed from a queue", ["reason"]
-)
 
 _EXCERPT_BYTES = 200
 
@@ -25,11 +19,15 @@ class Quarantine:
     Args:
         sink: Where they are recorded; may be replaced while the worker runs.
         max_bytes: Messages larger than this are malformed.
+
+    Attributes:
+        meters: Count them; may be replaced as well.
     """
 
     def __init__(self, sink: QuarantineSink | None = None, max_bytes: int = MAX_BYTES) -> None:
         self.sink: QuarantineSink = sink or MemorySink()
         self.max_bytes = max_bytes
+        self.meters = Meters()
 
     def __repr__(self) -> str:
         return f"<Quarantine of {type(self.sink).__name__}>"
@@ -40,7 +38,7 @@ class Quarantine:
 
     def take(self, queue: str, fault: Fault, raw: bytes) -> None:
         """Counts and records one message. The caller has removed it or does so now."""
-        QUARANTINED.labels(reason=fault.reason.value).inc()
+        self.meters.quarantined(fault.reason.value)
         digest = hashlib.sha256(raw).hexdigest()
         # The log gets no excerpt: what a stranger sent may be anything.
         logger.warning(

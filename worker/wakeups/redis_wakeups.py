@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from redis.asyncio import Redis
@@ -26,13 +27,17 @@ class RedisWakeups:
     Args:
         url: Address of Redis.
         log: A structured logger.
+        told: Told for each batch that went out how many seconds its oldest notice had waited.
     """
 
-    def __init__(self, url: str, log: Any) -> None:
+    def __init__(
+        self, url: str, log: Any, *, told: Callable[[float], None] = lambda _: None
+    ) -> None:
         self._url = url
         self._log = log
+        self._told = told
         self._redis: Redis | None = None
-        self._pending: dict[tuple[str, str], None] = {}
+        self._pending: dict[tuple[str, str], float] = {}
         self._sending: asyncio.Task[None] | None = None
         self._listeners: Listeners = defaultdict(set)
         self._changed = asyncio.Event()
@@ -41,7 +46,7 @@ class RedisWakeups:
 
     def notify(self, channel: str, notice: str) -> None:
         """Send a notice with the next batch."""
-        self._pending[channel, notice] = None
+        self._pending.setdefault((channel, notice), time.monotonic())
         if self._sending is None or self._sending.done():
             self._sending = asyncio.ensure_future(self._send())
 
@@ -79,12 +84,13 @@ class RedisWakeups:
 
     async def _send(self) -> None:
         while self._pending:
-            batch, self._pending = list(self._pending), {}
+            batch, self._pending = self._pending, {}
             try:
                 async with self._connection().pipeline(transaction=False) as pipeline:
                     for channel, notice in batch:
                         pipeline.publish(_PREFIX + channel, notice)
                     await pipeline.execute()
+                self._told(time.monotonic() - min(batch.values()))
             except (RedisError, OSError) as error:
                 # Lost: whoever waits also looks by itself.
                 self._log.debug("wakeups.lost", notices=len(batch), error=type(error).__name__)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from envelope.events import TERMINAL_EVENTS
 from envelope.ports.journal import Journal
@@ -23,10 +23,15 @@ from envelope.ports.journal_rows import (
     Waits,
     WorkerInfo,
 )
+from envelope.ports.ledger import Ledger
 from worker.journal.memory import MemoryJournal
 from worker.journal.sql import SqlJournal
 
 _numbers = count(1)
+
+
+class Books(Journal, Ledger, Protocol):
+    """A journal with its ledger."""
 
 
 @dataclass
@@ -41,11 +46,11 @@ class Backend:
     def durable(self) -> bool:
         return self.name != "memory"
 
-    def journal(self, **options: Any) -> Journal:
+    def journal(self, **options: Any) -> Books:
         return SqlJournal(self.url, **options) if self.durable else self._memory
 
     @asynccontextmanager
-    async def opened(self, **options: Any) -> AsyncIterator[Journal]:
+    async def opened(self, **options: Any) -> AsyncIterator[Books]:
         journal = self.journal(**options)
         await journal.open()
         try:
@@ -53,7 +58,7 @@ class Backend:
         finally:
             await journal.close()
 
-    def using(self, body: Callable[[Journal], Awaitable[None]]) -> None:
+    def using(self, body: Callable[[Books], Awaitable[None]]) -> None:
         """Run a test's body with an open journal."""
 
         async def run() -> None:

@@ -1,13 +1,8 @@
 """Several processes on one database."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from contextlib import suppress
-from pathlib import Path
 
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import RunState
@@ -21,38 +16,7 @@ from tests.conformance.journal.making import (
     waiting,
     write_of,
 )
-
-ROOT = Path(__file__).parents[3]
-
-
-def start(database: Backend, what: str, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.conformance.journal.process", database.url, what]
-    return subprocess.Popen(
-        [*command, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        start_new_session=True,
-    )
-
-
-def facts(processes: "list[subprocess.Popen[str]]") -> list[list[str]]:
-    """What the processes said, each without its first line, when all have ended well."""
-    lines: list[list[str]] = []
-    for process in processes:
-        try:
-            output, errors = process.communicate(timeout=120)
-        except subprocess.TimeoutExpired:
-            for other in processes:
-                with suppress(ProcessLookupError):
-                    os.killpg(other.pid, signal.SIGKILL)
-            raise
-        assert process.returncode == 0, errors
-        first, *rest = output.splitlines()
-        assert first == "open"
-        lines.extend(line.split() for line in rest)
-    return lines
+from tests.conformance.journal.making_processes import facts, start
 
 
 def run_ids(database: Backend, count: int, *, claim: bool = False) -> list[str]:

@@ -1,9 +1,6 @@
 """Another process is in the middle of a transaction on the same rows."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -27,31 +24,11 @@ from tests.conformance.journal.making import (
     woken,
     write_of,
 )
+from tests.conformance.journal.making_races import under_way, waits_for_lock
 from worker.journal.accepting import Accept
-from worker.journal.apply import Work, apply_batch
 from worker.journal.committing import WriteRun
-from worker.journal.connect import writer_engine
 from worker.journal.losing import RescueRuns
-from worker.journal.urls import database_url
 from worker.journal.waking import WakeRuns
-
-
-@contextmanager
-def under_way(database: Backend, work: Work) -> Iterator[Callable[[], None]]:
-    """An operation of another process, applied and not yet committed; call to commit it."""
-    engine = writer_engine(database_url(database.url))
-    try:
-        with engine.connect() as connection:
-            apply_batch(connection, [work])
-            yield connection.commit
-    finally:
-        engine.dispose()
-
-
-async def waits_for_lock(task: "asyncio.Task[Any]") -> None:
-    """Give the writer time to run into the other's lock; it must not get past it."""
-    await asyncio.wait([task], timeout=0.3)
-    assert not task.done()
 
 
 def test_a_stale_write_is_refused_though_its_run_was_lost_only_just_now(

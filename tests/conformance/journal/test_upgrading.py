@@ -9,23 +9,26 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import RunState
+from envelope.ports.journal_rows import Replay, RunFilter, RunState
 from tests.conformance.journal.making import (
     Backend,
+    Books,
     a_run,
     a_step,
     a_worker,
+    claimed,
     ending,
     types,
     waiting,
     woken,
     write_of,
 )
+from tests.conformance.journal.making_effects import approved, concluded
 from worker.journal import schema
 from worker.journal.connect import writer_engine
 from worker.journal.urls import database_url
 
-FIRST = "0001"
+FIRST, SECOND = "0001", "0002"
 _RUN = """
 INSERT INTO muster_runs (run_id, flow, version, state, tenant, idempotency_key, source, tags,
     priority, allow_delivery, payload_sha256, epoch, owner, losses, sends, events, positions,
@@ -40,11 +43,16 @@ VALUES (:run_id, 1, 'run.queued', 1000.0, '{}')
 """
 
 
+_REPEAT = """
+UPDATE muster_runs SET replay_of = :replay_of, replayed_as = :replayed_as WHERE run_id = :run_id
+"""
+
+
 @pytest.fixture
 def old(database: Backend) -> Backend:
     """A database as the first version made it, with a run in every state that it knew."""
     engine = writer_engine(database_url(database.url))
-    _make_tables(engine)
+    _make_tables(engine, FIRST)
     with engine.begin() as connection:
         for state in RunState:
             _insert(connection, state)
@@ -52,13 +60,29 @@ def old(database: Backend) -> Backend:
     return database
 
 
-def _make_tables(engine: Engine) -> None:
+@pytest.fixture
+def repeated(database: Backend) -> Backend:
+    """A database as the second version made it, with a run that was repeated twice over."""
+    engine = writer_engine(database_url(database.url))
+    _make_tables(engine, SECOND)
+    with engine.begin() as connection:
+        for state in RunState:
+            _insert(connection, state)
+        chain = [None, "failed", "dead", "succeeded", None]
+        for before, run_id, after in zip(chain, chain[1:-1], chain[2:], strict=False):
+            values = {"run_id": run_id, "replay_of": before, "replayed_as": after}
+            connection.execute(text(_REPEAT), values)
+    engine.dispose()
+    return database
+
+
+def _make_tables(engine: Engine, version: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         config.attributes["version_table"] = schema.VERSION_TABLE
-        command.upgrade(config, FIRST)
+        command.upgrade(config, version)
 
 
 def _insert(connection: Connection, state: RunState) -> None:
@@ -129,3 +153,28 @@ def test_several_processes_may_upgrade_at_once(old: Backend) -> None:
             await journal.close()
 
     asyncio.run(body())
+
+
+def test_runs_of_the_second_version_know_the_first_of_their_chain(repeated: Backend) -> None:
+    async def body(books: Books) -> None:
+        origins = {run.run_id: run.origin_id for run in await books.runs(RunFilter())}
+        chain = dict.fromkeys(["failed", "dead", "succeeded"], "failed")
+        assert origins == {state.value: state.value for state in RunState} | chain
+        again = await claimed(books, replay=Replay(run_id="succeeded"))
+        assert again.run.origin_id == "failed"
+
+    repeated.using(body)
+
+
+def test_runs_of_the_second_version_use_the_ledger(repeated: Backend) -> None:
+    async def body(books: Books) -> None:
+        await books.beat(a_worker(), 60)
+        await books.rescue(3)
+        claim = await books.claim("running", "w1")
+        assert claim is not None
+        await approved(books, claim)
+        sent = await concluded(books, claim, approval_role="approver")
+        assert await books.effect("default", "k") == sent
+        assert (await types(books, "running"))[-2:] == ["effect.intended", "effect.sent"]
+
+    repeated.using(body)

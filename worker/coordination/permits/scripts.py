@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-NAMES = ("batch", "look", "sweep", "open", "report")
+NAMES = ("batch", "look", "sweep", "open", "report", "count")
 
 
 def script(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Child processes that measure what happens inside one process."""
