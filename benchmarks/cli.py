@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.name == "list":
         _list()
         return 0
+    # Whoever ends us, servers and workers end as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = list(BENCHMARKS) if options.name == "all" else [options.name]
     for name in names:
         _run(name, options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from benchmarks.figures import Report, Sample, Section, at_most
-from benchmarks.machine import peak_memory
+from benchmarks.machine import peak_memory, resident_memory
 from benchmarks.peers.celery_worker import PlainCelery
 from benchmarks.program import Program
 from benchmarks.rounds import Contender, Measured, alternate
@@ -16,6 +16,7 @@ from benchmarks.stage import Cluster, Stage
 
 TITLE = "concurrent agents that wait, in one process"
 _MAKESPAN, _MEMORY = "makespan, s", "peak memory, MB"
+_ADDED = "memory above idle, MB"
 _INLINE, _QUEUED = "Muster inline", "Muster queued"
 _GEVENT, _THREADS = "Celery gevent", "Celery threads"
 _NOTES = (
@@ -50,6 +51,7 @@ async def measure(stage: Stage, size: Size | None = None) -> Report:
         first = number == 0
         section.compare((_INLINE, _MAKESPAN), ("ideal", _MAKESPAN), at_most(1.5) if first else None)
         section.compare((_INLINE, _MEMORY), (_THREADS, _MEMORY), at_most(0.25))
+        section.compare((_INLINE, _ADDED), (_THREADS, _ADDED))
         for peer in (_GEVENT, _THREADS):
             section.compare((_INLINE, _MAKESPAN), (peer, _MAKESPAN))
             section.compare((_QUEUED, _MAKESPAN), (peer, _MAKESPAN))
@@ -62,6 +64,7 @@ async def measure(stage: Stage, size: Size | None = None) -> Report:
 async def _waiting(stage: Stage, agents: int, seconds: float) -> Section:
     async with AsyncExitStack() as stack:
         inline = await stack.enter_async_context(stage.inline("SQLite"))
+        await inline.ask("ready")
         cluster = await stack.enter_async_context(
             stage.cluster("SQLite", "-c", str(agents), concurrency=agents)
         )
@@ -69,8 +72,10 @@ async def _waiting(stage: Stage, agents: int, seconds: float) -> Section:
         if find_spec("gevent") is not None:
             peers[_GEVENT] = await stack.enter_async_context(stage.celery("gevent", agents))
         contenders = [
-            Contender(_INLINE, lambda: _inline(inline, agents, seconds)),
-            Contender(_QUEUED, lambda: _queued(cluster, agents, seconds)),
+            _with_memory(Contender(_INLINE, lambda: _inline(inline, agents, seconds)), inline.pid),
+            _with_memory(
+                Contender(_QUEUED, lambda: _queued(cluster, agents, seconds)), cluster.pids[0]
+            ),
             *(_peer(name, celery, agents, seconds) for name, celery in peers.items()),
         ]
         return await alternate(f"{agents} agents, {seconds:g} s each", contenders, stage.rounds)
@@ -78,7 +83,7 @@ async def _waiting(stage: Stage, agents: int, seconds: float) -> Section:
 
 async def _inline(program: Program, agents: int, seconds: float) -> Measured:
     taken = await program.ask("runs", flow="bench_wide", payload=_payload(agents, seconds), count=1)
-    return {_MAKESPAN: taken, **_memory(program.pid)}
+    return {_MAKESPAN: taken}
 
 
 async def _queued(cluster: Cluster, agents: int, seconds: float) -> Measured:
@@ -86,22 +91,31 @@ async def _queued(cluster: Cluster, agents: int, seconds: float) -> Measured:
     payload = {**_payload(agents, seconds), "inline": False}
     run = await cluster.manager.ingest_event({"flow": "bench_wide", "payload": payload})
     await run.result(timeout=300)
-    return {_MAKESPAN: time.perf_counter() - begun, **_memory(cluster.pids[0])}
+    return {_MAKESPAN: time.perf_counter() - begun}
 
 
 def _peer(name: str, celery: PlainCelery, agents: int, seconds: float) -> Contender:
     async def measured() -> Measured:
         begun = time.perf_counter()
         await celery.results([celery.task("wait", seconds) for _ in range(agents)])
-        return {_MAKESPAN: time.perf_counter() - begun, **_memory(celery.pid)}
+        return {_MAKESPAN: time.perf_counter() - begun}
 
-    return Contender(name, measured)
+    return _with_memory(Contender(name, measured), celery.pid)
 
 
 def _payload(agents: int, seconds: float) -> dict[str, object]:
     return {"steps": agents, "seconds": seconds, "agent": "bench_wait"}
 
 
-def _memory(pid: int) -> Measured:
-    peak = peak_memory(pid)
-    return {} if peak is None else {_MEMORY: peak}
+def _with_memory(contender: Contender, pid: int) -> Contender:
+    """Add what the process needed at most, in all and above what it had when it was idle."""
+    idle = resident_memory(pid)
+
+    async def measured() -> Measured:
+        figures = await contender.measure()
+        peak = peak_memory(pid)
+        if peak is None or idle is None:
+            return figures
+        return {**figures, _MEMORY: peak, _ADDED: peak - idle}
+
+    return Contender(contender.name, measured)

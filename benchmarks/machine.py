@@ -24,11 +24,20 @@ def machine() -> dict[str, object]:
 
 def peak_memory(pid: int) -> float | None:
     """Return the most memory, in MB, that a process ever had resident; None where not Linux."""
+    return _memory(pid, "VmHWM:")
+
+
+def resident_memory(pid: int) -> float | None:
+    """Return the memory, in MB, that a process has resident now; None where not Linux."""
+    return _memory(pid, "VmRSS:")
+
+
+def _memory(pid: int, line_name: str) -> float | None:
     try:
         lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
     except FileNotFoundError:
         return None
-    found = next((line for line in lines if line.startswith("VmHWM:")), None)
+    found = next((line for line in lines if line.startswith(line_name)), None)
     return int(found.split()[1]) / 1024 if found else None
 
 

@@ -26,13 +26,15 @@ receiver said no for good. After any other exception nobody knows whether it was
 class EffectState(StrEnum):
     """What is known of an effect.
 
-    `intended`: it may be under way. `sent`: it happened. `failed`: it did not happen. `unknown`:
-    its process died, or the receiver fell silent, between the two; a person settles it.
+    `intended`: it may be under way. `sent`: it happened. `failed`: it did not happen, and may be
+    begun again. `refused`: the receiver saw it and said no; its key is spent. `unknown`: its
+    process died, or the receiver fell silent, between the two; a person settles it.
     """
 
     INTENDED = "intended"
     SENT = "sent"
     FAILED = "failed"
+    REFUSED = "refused"
     UNKNOWN = "unknown"
 
 

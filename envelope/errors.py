@@ -202,9 +202,18 @@ class NotSent(Retryable):
 
 
 class Refused(Terminal):
-    """The receiver, or a rule of the channel, refused the effect for good. Nothing happened."""
+    """The receiver, or a rule of the channel, refused the effect for good. Nothing happened.
+
+    Args:
+        message: Who refused it and why.
+        spent: Whether the receiver saw the content: then nothing is sent under that key again.
+    """
 
     code = "REFUSED"
+
+    def __init__(self, message: str, *, spent: bool = False) -> None:
+        super().__init__(message)
+        self.spent = spent
 
 
 class EffectUnknown(Terminal):

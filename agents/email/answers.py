@@ -51,7 +51,9 @@ class Answers:
         """Make the error of a no after DATA, which is final: no key sees a second DATA."""
         if answer.code in _NO or answer.code in _NOT_NOW:
             words = self.words(answer)
-            return Refused(f"The mail server {self._where} refused the message: {words}")
+            return Refused(
+                f"The mail server {self._where} refused the message: {words}", spent=True
+            )
         return self.unknown(key, f"answered {self.words(answer)}")
 
     def unknown(self, key: str, what: str) -> EffectUnknown:

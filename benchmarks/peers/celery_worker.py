@@ -105,12 +105,13 @@ class PlainCelery:
 
     async def start(self) -> None:
         """Start the worker, also in place of one that was killed; return when it answers."""
-        command = ["celery", "-A", "benchmarks.peers.celery_worker_app", "worker"]
+        command = ["-m", "benchmarks.peers.tethered_celery"]
+        command += ["-A", "benchmarks.peers.celery_worker_app", "worker", *self._flags]
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", *command, *self._flags, "-n", f"{self._name}@bench"),
-                stdin=asyncio.subprocess.DEVNULL,
+                *(*command, "-n", f"{self._name}@bench"),
+                stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=_ROOT,

@@ -37,6 +37,9 @@ class InlineEngine:
         await self._execute([_event(flow, payload)] * count)
         return time.perf_counter() - begun
 
+    async def ready(self) -> None:
+        """Do nothing: whoever gets the answer knows that all is imported and connected."""
+
     async def turns(self, tenants: list[str], seconds: float) -> list[str]:
         """Execute a run of one limited step for each tenant; return tenants as they got a turn."""
         payload = {"agent": "bench_turn", "seconds": seconds}
@@ -65,7 +68,7 @@ async def _main() -> None:
         backend.permits, backend.rates = InProcessPermits(), InProcessRates()
     async with AsyncCampaignManager(backend) as manager:
         engine = InlineEngine(manager)
-        await serve({"runs": engine.runs, "turns": engine.turns})
+        await serve({"runs": engine.runs, "turns": engine.turns, "ready": engine.ready})
 
 
 if __name__ == "__main__":

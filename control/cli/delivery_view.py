@@ -27,6 +27,7 @@ _COLOURS = {
     "intended": "blue",
     "sent": "green",
     "failed": "red",
+    "refused": "red",
     "unknown": "yellow",
 }
 

@@ -226,10 +226,10 @@ class Ledger(Protocol):
         at, an approval of exactly this content that is approved, unexpired, unused and of the
         wanted role is consumed, and the effect is entered as `intended`.
 
-        An effect of this key that exists is answered so: `sent` or `unknown` as it is, without
-        `go`. `failed`: begun anew, under all the rules. `intended`: its sender is lost (the fence
-        says so) or this is its own repetition; where the receiver deduplicates it goes again under
-        the same key and the same approval, otherwise it becomes `unknown`.
+        An effect of this key that exists is answered so: `sent`, `refused` or `unknown` as it is,
+        without `go`. `failed`: begun anew, under all the rules. `intended`: its sender is lost (the
+        fence says so) or this is its own repetition; where the receiver deduplicates it goes
+        again under the same key and the same approval, otherwise it becomes `unknown`.
 
         Raises:
             Fenced: The step or run is not the caller's any more.

@@ -195,7 +195,6 @@ def test_a_thread_is_kept_for_a_day_and_ten_thousand_events(redis: Redis) -> Non
         {"step": "\ud800", "progress": 0.5},
         5,
     ],
-    ids=str,
 )
 def test_what_is_no_progress_is_refused(redis: Redis, wrong: Any) -> None:
     with pytest.raises(InvalidInput):

@@ -1,8 +1,8 @@
 """Each benchmark at its smallest, on SQLite: it runs, and every party has its figures."""
 
 import asyncio
-import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import Engine, Table, create_engine, func, select
 
 from benchmarks.catalogue import benchmark
 from benchmarks.figures import Report
 from benchmarks.filling import multiply_run
+from benchmarks.peers.celery_worker import PlainCelery
 from benchmarks.stage import Stage, open_stage
 from tests.services.presence import missing
 from worker.embedded.errors import RedisBinaryMissing
@@ -59,12 +61,33 @@ def test_the_stage_leaves_nothing_behind(tmp_path: Path) -> None:
     with open_stage(1, tmp_path, postgres=False) as stage:
         url = stage.redis_url()
         assert stage.redis_url() != url
-        with Redis.from_url(url) as client:
-            assert client.ping()
-            server = client.info("server")["process_id"]
+        assert _answers(url)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ProcessLookupError):
-        os.kill(server, 0)
+    assert not _answers(url)
+
+
+def test_a_plain_worker_ends_with_its_parent(stage: Stage, tmp_path: Path) -> None:
+    """A benchmark that is killed closes no context."""
+
+    async def orphan() -> int:
+        celery = PlainCelery(stage.redis_url(), "threads", 1, tmp_path)
+        await celery.start()
+        process = celery._process
+        assert process is not None
+        assert process.stdin is not None
+        process.stdin.close()
+        async with asyncio.timeout(20):
+            return await process.wait()
+
+    assert asyncio.run(orphan()) == -signal.SIGKILL
+
+
+def _answers(url: str) -> bool:
+    try:
+        with Redis.from_url(url, retry=None) as client:
+            return bool(client.ping())
+    except (RedisError, OSError):
+        return False
 
 
 def test_a_run_is_multiplied_with_its_rows(stage: Stage) -> None:

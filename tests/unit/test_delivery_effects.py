@@ -311,6 +311,24 @@ def test_what_was_refused_is_failed() -> None:
     run(body)
 
 
+def test_a_key_whose_content_was_refused_is_spent() -> None:
+    async def body(one: Desk) -> None:
+        with pytest.raises(Refused):
+            await one.perform(send=raising(Refused("554 spam", spent=True)))
+        assert (await one.row()).state is EffectState.REFUSED
+        sends: list[str] = []
+
+        async def send(key: str) -> Receipt:
+            sends.append(key)
+            return {}
+
+        with pytest.raises(Refused, match="refused before: 554 spam"):
+            await one.perform(send=send)
+        assert not sends, "the receiver does not see it again"
+
+    run(body)
+
+
 @pytest.mark.parametrize("error", [ConnectionResetError("cut"), TimeoutError(), ValueError("odd")])
 def test_after_any_other_error_an_e_mail_is_unknown_until_a_person_says(error: Exception) -> None:
     async def body(one: Desk) -> None:

@@ -113,7 +113,9 @@ class LedgerEffects:
             receipt = sending.result()
             await self._conclude(effect, EffectState.SENT, receipt=receipt)
         elif isinstance(error, NotSent | Refused):
-            await self._conclude(effect, EffectState.FAILED, reason=str(error))
+            spent = isinstance(error, Refused) and error.spent
+            state = EffectState.REFUSED if spent else EffectState.FAILED
+            await self._conclude(effect, state, reason=str(error))
         elif not effect.deduplicates:
             await self._conclude(effect, EffectState.UNKNOWN, reason=_told(error))
         if cancelled is not None:
@@ -193,6 +195,12 @@ def _not_begun(intended: Intended) -> Sent:
 def _settled(known: EffectRow) -> Sent:
     if known.state is EffectState.SENT:
         return Sent(key=known.key, receipt=known.receipt, before=True)
+    if known.state is EffectState.REFUSED:
+        raise Refused(
+            f"Effect {known.key!r} was refused before: {known.reason} Nothing is sent under that "
+            "key again; write another draft, or use another key.",
+            spent=True,
+        )
     raise _unknown(known.key, known.reason or "its sender was lost")
 
 

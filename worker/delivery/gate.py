@@ -14,7 +14,7 @@ from worker.delivery.recipients import ANYONE, one_spelling
 from worker.engine.persist import until_written
 
 _MOST_APPROVALS = 1_000
-_HAPPENED = frozenset({EffectState.SENT, EffectState.UNKNOWN})
+_SETTLED = frozenset({EffectState.SENT, EffectState.REFUSED, EffectState.UNKNOWN})
 
 
 class LedgerGate:
@@ -56,7 +56,7 @@ class LedgerGate:
 
     async def _look(self, effect: Effect, tenant: str, *, allow_delivery: bool) -> list[Missing]:
         known = await self._ledger.effect(tenant, effect.key) if effect.key else None
-        if known is not None and known.state in _HAPPENED:
+        if known is not None and known.state in _SETTLED:
             return []
         return [
             *self._policy.missing(effect, allow_delivery=allow_delivery, now=self._clock()),

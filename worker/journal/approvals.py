@@ -64,6 +64,8 @@ class Decide:
         approval = book.ledger.approvals.get(told.approval_id)
         if approval is None or told.tenant not in {None, approval.tenant}:
             raise UnknownApproval(f"There is no approval {told.approval_id!r}.")
+        if _repeats(told, approval):
+            return ApprovalAnswer(told.approval_id)
         run = _waiting_run(book, approval)
         _check_decision(told, approval)
         decided = replace(
@@ -123,6 +125,15 @@ def _waiting_run(book: Book, approval: ApprovalRow) -> RunRow:
     raise ApprovalRefused(
         f"Approval {approval.approval_id} is {state.value}: {why}. Nothing changed."
     )
+
+
+def _repeats(told: Decision, approval: ApprovalRow) -> bool:
+    """Whether this very decision was made before: its answer may have been lost on the way."""
+    said = ApprovalState.APPROVED if told.approve else ApprovalState.REJECTED
+    if approval.decided_by is None or approval.state is not said:
+        return False
+    same_content = told.content_sha256 == approval.content_sha256
+    return same_content and _same_person(told.by, approval.decided_by)
 
 
 def _check_decision(told: Decision, approval: ApprovalRow) -> None:

@@ -15,7 +15,7 @@ _NAME_BYTES = 400
 _APPROVAL_BYTES = 150
 """What is indexed must fit into an index: Postgres has room for 2,700 bytes in an entry."""
 
-CONCLUSIONS = frozenset({EffectState.SENT, EffectState.FAILED, EffectState.UNKNOWN})
+CONCLUSIONS = frozenset(EffectState) - {EffectState.INTENDED}
 """How an attempt can end."""
 
 SETTLEMENTS = frozenset({EffectState.SENT, EffectState.FAILED})

@@ -11,6 +11,7 @@ from worker.journal.book import Book, Needs
 from worker.journal.effects import sender_lives, tell_effect
 from worker.journal.ledger_book import EffectEntry
 
+_DID_NOT_HAPPEN = frozenset({EffectState.FAILED, EffectState.REFUSED})
 _OPEN = frozenset({EffectState.INTENDED, EffectState.UNKNOWN})
 
 
@@ -92,7 +93,7 @@ def _counts(told: Conclusion, effect: EffectRow) -> bool:
     if told.tries < effect.tries:
         return False
     if effect.state is EffectState.UNKNOWN:
-        return told.state is EffectState.FAILED
+        return told.state in _DID_NOT_HAPPEN
     return effect.state is EffectState.INTENDED
 
 

@@ -25,6 +25,7 @@ _EVENTS = {
     EffectState.INTENDED: EventType.EFFECT_INTENDED,
     EffectState.SENT: EventType.EFFECT_SENT,
     EffectState.FAILED: EventType.EFFECT_FAILED,
+    EffectState.REFUSED: EventType.EFFECT_FAILED,
     EffectState.UNKNOWN: EventType.EFFECT_UNKNOWN,
 }
 

@@ -20,7 +20,7 @@ MOST = 100_000
 """Larger figures are given as this one."""
 
 MOST_DEAD = 10_000
-"""So many dead letters are looked at: an entry of their index is wider."""
+"""So many dead letters of each state are counted."""
 
 _OLDEST = 1_000
 _ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.WAITING)
@@ -73,13 +73,24 @@ def _count(flow: str, state: RunState) -> Select[str, str, int]:
 
 
 def _dead_letters(connection: Connection, flows: Sequence[str]) -> dict[tuple[str, str], int]:
-    few = select(runs.c.flow, runs.c.state).where(text(ENDED_BADLY)).limit(MOST_DEAD).subquery()
-    statement = (
-        select(few.c.flow, few.c.state, func.count())
-        .where(few.c.flow.in_(flows))
-        .group_by(few.c.flow, few.c.state)
+    """Count dead runs apart from failed ones, which may be so many that they would hide them."""
+    columns = (runs.c.flow, runs.c.state)
+    dead = (
+        select(*columns)
+        .where(runs.c.state == literal_column("'dead'"), runs.c.replayed_as.is_(None))
+        .order_by(runs.c.created_at, runs.c.run_id)
     )
-    return {(row[0], row[1]): row[2] for row in connection.execute(statement)}
+    failed = select(*columns).where(text(ENDED_BADLY), runs.c.state == literal_column("'failed'"))
+    counted: dict[tuple[str, str], int] = {}
+    for which in (dead, failed):
+        few = which.limit(MOST_DEAD).subquery()
+        statement = (
+            select(few.c.flow, few.c.state, func.count())
+            .where(few.c.flow.in_(flows))
+            .group_by(few.c.flow, few.c.state)
+        )
+        counted |= {(row[0], row[1]): row[2] for row in connection.execute(statement)}
+    return counted
 
 
 def _oldest_due(connection: Connection, flows: Sequence[str]) -> dict[str, float]:

@@ -38,7 +38,8 @@ class EffectEntry:
     @property
     def reached_at(self) -> float | None:
         """When it reached its recipients, as far as anybody knows; None where it did not."""
-        return None if self.effect.state is EffectState.FAILED else self.effect.intended_at
+        happened = self.effect.state not in {EffectState.FAILED, EffectState.REFUSED}
+        return self.effect.intended_at if happened else None
 
     @property
     def places(self) -> Iterable[Place]:

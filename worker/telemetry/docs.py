@@ -33,8 +33,9 @@ _CLUSTER = """
 
 Read from journal and Redis when Prometheus asks, at most every five seconds, and the same from
 every worker: take `max` over the instances. Figures stop at 100,000, those of dead letters at
-10,000 in all; runs that ended well are not counted, so their number costs nothing. A part that is away, or takes longer than 2.5 seconds, costs its own
-figures and nothing else: `muster_up{part="journal"}` and `muster_up{part="redis"}` say which.
+10,000; runs that ended well are not counted, so their number costs nothing. A part that is away,
+or takes longer than 2.5 seconds, costs its own figures and nothing else:
+`muster_up{part="journal"}` and `muster_up{part="redis"}` say which.
 """
 _CELERY = """
 ## Celery

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -28,13 +29,15 @@ def count_in_files(home: Path) -> Path:
     Call it before the first metric is made. Folders of workers that are gone are removed.
 
     Args:
-        home: The folder of the embedded parts; files go to `HOME/metrics/<pid>`.
+        home: The folder of the embedded parts; files go to `HOME/metrics/<host>-<pid>`.
     """
-    root = home / "metrics"
-    for former in root.glob("*"):
-        if not (former.name.isdigit() and _lives(int(former.name))):
+    # Containers may share the folder, and pids.
+    host = socket.gethostname()
+    for former in (home / "metrics").glob(f"{host}-*"):
+        pid = former.name.removeprefix(f"{host}-")
+        if not (pid.isdigit() and _lives(int(pid))):
             shutil.rmtree(former, ignore_errors=True)
-    folder = root / str(os.getpid())
+    folder = home / "metrics" / f"{host}-{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.environ[_VARIABLE] = str(folder)

@@ -182,6 +182,20 @@ def test_a_decision_names_an_approval_and_a_person(backend: Backend) -> None:
     backend.using(body)
 
 
+def test_a_decision_that_is_repeated_is_answered_as_before(backend: Backend) -> None:
+    async def body(books: Books) -> None:
+        claim = await claimed(books)
+        asked = await books.ask_approval(a_request(claim))
+        first = await books.decide(a_decision(asked, approve=True, by="boss"))
+        before = await types(books, claim.run.run_id)
+        assert await books.decide(a_decision(asked, approve=True, by="boss")) == first
+        assert await types(books, claim.run.run_id) == before
+        with pytest.raises(ApprovalRefused):
+            await books.decide(a_decision(asked, approve=False, by="boss"))
+
+    backend.using(body)
+
+
 def test_what_is_decided_stays_so(backend: Backend) -> None:
     async def body(books: Books) -> None:
         claim = await claimed(books)

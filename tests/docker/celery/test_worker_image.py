@@ -5,6 +5,7 @@ from typing import Any
 from pytest_celery import CeleryTestSetup
 
 RUNS, STEPS = 6, 10
+LONG = 40  # steps of a run that outlasts the start of a container on a slow machine
 
 
 def test_runs_and_steps_travel_as_tasks(
@@ -57,28 +58,28 @@ def test_a_restarted_worker_repeats_nothing(
     celery_setup: CeleryTestSetup, runs: Any, once: Any
 ) -> None:
     worker = celery_setup.worker
-    run_ids = runs.enqueue(worker.container, RUNS, steps=STEPS, seconds=1.0)
+    run_ids = runs.enqueue(worker.container, RUNS, steps=LONG, seconds=1.0)
     runs.until_under_way(run_ids, RUNS)
     worker.restart()
-    assert runs.noted("done", run_ids).total() < RUNS * STEPS
+    assert runs.noted("done", run_ids).total() < RUNS * LONG
     outcomes = runs.wait(worker.container, run_ids)
     assert [one["status"] for one in outcomes] == ["succeeded"] * RUNS
-    assert runs.noted("begun", run_ids) == once(run_ids, "old", STEPS)
-    assert runs.noted("done", run_ids) == once(run_ids, "old", STEPS)
+    assert runs.noted("begun", run_ids) == once(run_ids, "old", LONG)
+    assert runs.noted("done", run_ids) == once(run_ids, "old", LONG)
 
 
 def test_a_new_release_ends_what_the_old_one_began(
     celery_setup: CeleryTestSetup, runs: Any, once: Any, request: Any
 ) -> None:
     old = celery_setup.worker.container
-    run_ids = runs.enqueue(old, RUNS, steps=STEPS, seconds=1.0)
+    run_ids = runs.enqueue(old, RUNS, steps=LONG, seconds=1.0)
     runs.until_under_way(run_ids, RUNS)
     new = request.getfixturevalue("next_worker")
     newer = runs.enqueue(new, RUNS, steps=2, seconds=0.2)
     celery_setup.worker.kill("SIGTERM")
-    assert runs.noted("done", run_ids).total() < RUNS * STEPS
+    assert runs.noted("done", run_ids).total() < RUNS * LONG
     outcomes = runs.wait(new, [*run_ids, *newer])
     assert [one["status"] for one in outcomes] == ["succeeded"] * 2 * RUNS
-    assert runs.noted("begun", run_ids) == once(run_ids, "old", STEPS)
+    assert runs.noted("begun", run_ids) == once(run_ids, "old", LONG)
     assert runs.noted("begun", newer) == once(newer, "new", 2)
     assert {attempt for one in outcomes for attempt in one["attempts"].values()} == {1}
