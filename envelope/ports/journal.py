@@ -55,6 +55,7 @@ class Journal(Protocol):
         from_owner: str | None = None,
         from_epoch: int | None = None,
         versions: Mapping[str, Sequence[int]] | None = None,
+        again: bool = False,
     ) -> Claim | None:
         """Take a queued run (or a running one whose owner's lease lapsed): epoch + 1, owner.
 
@@ -64,6 +65,8 @@ class Journal(Protocol):
             from_owner: The living owner that hands it over; no loss is counted then.
             from_epoch: The epoch under which it does; a later claim of its own is not handed over.
             versions: The versions of each flow that this process has; None for all there are.
+            again: The answer to an earlier claim was lost: a run that the journal has as this
+                process's already is taken too.
 
         Returns None when the run is unknown, terminal, not yet available, owned by the living, or
         of a flow or version that this process has not.
@@ -82,8 +85,13 @@ class Journal(Protocol):
         Should it be lost in a crash, then so is every later commit of this process.
         """
 
-    async def claim_step(self, run_id: str, step: str, executor: str) -> StepClaim | None:
-        """Take a queued step: state `running`, attempt + 1. None when it is not to be taken."""
+    async def claim_step(
+        self, run_id: str, step: str, executor: str, *, again: bool = False
+    ) -> StepClaim | None:
+        """Take a queued step: state `running`, attempt + 1. None when it is not to be taken.
+
+        With `again` as for `claim`.
+        """
 
     async def commit_step(self, commit: StepCommit) -> str | None:
         """Write a queued step's outcome; return the run's owner, who waits for it.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
+from typing import Any
 
 import pytest
 
 from envelope import Envelope, Failure
-from envelope.ports.journal_rows import RunState, StepClaim
+from envelope.errors import JournalUnavailable
+from envelope.ports.journal_rows import Claim, RunState, StepClaim
 from tests.rig import flows
 from tests.rig.engine_rig import Rig, checked_events, rigged
 from tests.rig.flows import CALLS, GATES
@@ -151,8 +154,10 @@ def test_a_step_that_cost_two_workers_is_executed_alone(dies: bool) -> None:
             cell = _with_cell(rig, "b", dies=dies)
             claim_step = rig.journal.claim_step
 
-            async def after_two_losses(run_id: str, step: str, executor: str) -> StepClaim | None:
-                claim = await claim_step(run_id, step, executor)
+            async def after_two_losses(
+                run_id: str, step: str, executor: str, *, again: bool = False
+            ) -> StepClaim | None:
+                claim = await claim_step(run_id, step, executor, again=again)
                 return claim and replace(claim, step=replace(claim.step, losses=2))
 
             rig.journal.claim_step = after_two_losses  # type: ignore[method-assign]
@@ -167,5 +172,68 @@ def test_a_step_that_cost_two_workers_is_executed_alone(dies: bool) -> None:
             else:
                 assert ended is RunState.SUCCEEDED
                 assert "alone" in kinds
+
+    asyncio.run(scenario())
+
+
+def test_a_process_that_cannot_start_gives_the_run_back() -> None:
+    async def scenario() -> None:
+        async with rigged() as rig:
+            cell = _with_cell(rig, "b", dies=False)
+
+            async def no_process(*_: object) -> int:
+                raise OSError("no more processes")
+
+            cell.run = no_process  # type: ignore[method-assign]
+            run_id = await rig.accept("three", {"text": "x"})
+            await _lose_twice(rig, run_id)
+            assert await rig.execute(run_id, "b") is RunState.QUEUED
+            assert (await rig.run(run_id)).losses == 2, "it was not the run's doing"
+
+    asyncio.run(scenario())
+
+
+def test_a_drain_gives_every_suspect_back() -> None:
+    async def scenario() -> None:
+        async with rigged() as rig:
+            cell = _with_cell(rig, "b", dies=False)
+
+            async def for_ever(*_: object) -> int:
+                await asyncio.Event().wait()
+                return 0
+
+            cell.run = for_ever  # type: ignore[method-assign]
+            runs = [await rig.accept("three", {"text": "x"}) for _ in range(80)]
+            for run_id in runs:
+                await _lose_twice(rig, run_id)
+            executing = [asyncio.create_task(rig.execute(run_id, "b")) for run_id in runs]
+
+            async def all_owned() -> bool:
+                return {(await rig.run(run_id)).owner for run_id in runs} == {"b"}
+
+            await rig.until(all_owned, "every suspect is claimed")
+            await rig.worker("b").engine.drain()
+            await asyncio.gather(*executing)
+            assert {(await rig.run(run_id)).state for run_id in runs} == {RunState.QUEUED}
+
+    asyncio.run(scenario())
+
+
+def test_a_claim_whose_answer_was_lost_is_made_again() -> None:
+    async def scenario() -> None:
+        async with rigged() as rig:
+            GATES["two"].set()
+            claim, answers = rig.journal.claim, count()
+
+            async def in_doubt(run_id: str, worker_id: str, **more: Any) -> Claim | None:
+                made = await claim(run_id, worker_id, **more)
+                if not next(answers):
+                    raise JournalUnavailable("the answer was lost")
+                return made
+
+            rig.journal.claim = in_doubt  # type: ignore[method-assign]
+            run_id = await rig.accept("three", {"text": "x"})
+            assert await rig.execute(run_id, "a") is RunState.SUCCEEDED
+            assert (await rig.run(run_id)).losses == 0
 
     asyncio.run(scenario())

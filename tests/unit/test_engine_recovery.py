@@ -175,7 +175,7 @@ def test_a_step_in_flight_is_adopted_when_its_run_moves() -> None:
             await rig.until(_owned_by(rig, run_id, "c"), "the run has moved")
             GATES["gate far"].set()
             await rig.until(_settled(rig, run_id, "far"), "the step is settled")
-            await rig.worker("c").engine.waiting.look()
+            await rig.worker("c").engine.waiting.look(may_judge=True)
             assert await successor is RunState.SUCCEEDED
             assert CALLS["gate far"] == 1, "its executor lived, so it was not repeated"
 
@@ -189,7 +189,7 @@ def test_a_step_whose_executor_died_is_sent_again() -> None:
             run_id, running = await _stuck(rig, "remote", "gate far", text="gate far")
             await rig.lose("b")
             rig.consumer = "a"
-            await rig.worker("a").engine.waiting.look()
+            await rig.worker("a").engine.waiting.look(may_judge=True)
             await rig.until(_calls("gate far", 2), "the step runs again")
             GATES["gate far"].set()
             assert await running is RunState.SUCCEEDED
@@ -210,7 +210,7 @@ def test_a_lost_step_message_is_sent_again() -> None:
             waiting = rig.worker("a").engine.waiting
             for expected in waiting._expected.values():
                 expected.sent_at -= 60
-            await waiting.look()
+            await waiting.look(may_judge=True)
             assert await running is RunState.SUCCEEDED
             assert len(rig.queue.sent) == 2
 
@@ -225,7 +225,7 @@ def test_a_lost_wake_up_is_made_good_by_the_look() -> None:
             running = asyncio.create_task(rig.execute(run_id))
             await rig.until(_settled(rig, run_id, "far"), "the step is settled")
             assert not running.done()
-            await rig.worker("a").engine.waiting.look()
+            await rig.worker("a").engine.waiting.look(may_judge=True)
             assert await running is RunState.SUCCEEDED
 
     asyncio.run(scenario())

@@ -231,7 +231,7 @@ def test_a_queued_compensation_that_the_cancellation_stopped_is_done_once_more()
             await rig.worker("b").lease.take()
             await until_done(rig, "gate una", 2)
             GATES["gate una"].set()
-            await rig.worker("a").engine.waiting.look()
+            await rig.worker("a").engine.waiting.look(may_judge=True)
             assert await running is RunState.CANCELLED
         failure = Failure.model_validate_json((await rig.run(run_id)).failure or "")
         assert failure.message == "changed our mind"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -81,7 +82,7 @@ class SubprocessCell:
         try:
             return await process.wait()
         finally:
-            await _end(process)
+            await _end(process, signal.SIGTERM)  # it gives back what it holds
 
     async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
         """Start `python -m worker.isolated step …`; it answers line by line through a pipe."""
@@ -99,7 +100,7 @@ class SubprocessCell:
                 answer = _answer(line, emit) or answer
             await process.wait()
         finally:
-            await _end(process)
+            await _end(process, signal.SIGKILL)
         return answer
 
 
@@ -111,6 +112,7 @@ async def _start(*arguments: str, pass_fds: tuple[int, ...] = ()) -> asyncio.sub
         *arguments,
         stdin=asyncio.subprocess.PIPE,
         pass_fds=pass_fds,
+        start_new_session=True,  # what stops the worker's group stops the worker, not what it watches
     )
 
 
@@ -125,9 +127,9 @@ async def _hand(process: asyncio.subprocess.Process, order: bytes) -> None:
             await process.stdin.drain()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, how: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        process.terminate()
+        process.send_signal(how)
     await process.wait()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from typing import Any
 
 from envelope.envelope import Envelope
@@ -77,13 +78,7 @@ class Engine:
         another worker. A duplicate message therefore changes nothing.
         """
         while not self._draining:
-            claim = await self.parts.journal.claim(
-                run_id,
-                self.parts.worker_id,
-                from_owner=from_owner,
-                from_epoch=from_epoch,
-                versions=FLOWS.versions(),
-            )
+            claim = await self._claimed(run_id, from_owner, from_epoch)
             if claim is None:
                 await self._notifier.missing_version(run_id)
                 return None
@@ -94,6 +89,24 @@ class Engine:
             if not await self._goes_on(run):
                 return state
         return None
+
+    async def _claimed(
+        self, run_id: str, from_owner: str | None, from_epoch: int | None
+    ) -> Claim | None:
+        """Claim a run. While the journal is away a claim may be committed and its answer lost."""
+        attempts = count()
+
+        async def claim() -> Claim | None:
+            return await self.parts.journal.claim(
+                run_id,
+                self.parts.worker_id,
+                from_owner=from_owner,
+                from_epoch=from_epoch,
+                versions=FLOWS.versions(),
+                again=next(attempts) > 0 and run_id not in self._running,
+            )
+
+        return await until_written(claim, self.parts.log)
 
     async def _goes_on(self, before: Run) -> bool:
         """Whether isolation told something of the run: it is cleared, or needs a smaller group."""
@@ -130,6 +143,7 @@ class Engine:
         self._draining = True
         for execution in list(self._running.values()):
             execution.drain()
+        await self._isolation.drain()
         await self._idle.wait()
 
     async def _execute(self, claim: Claim, *, alone: bool) -> RunState | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,11 +24,15 @@ from envelope.errors import Fenced
 from envelope.events import EventType
 from envelope.ports.journal_rows import Commit, NewEvent, RunEnd, RunState
 from worker.engine.parts import EngineParts
+from worker.engine.persist import uninterrupted, until_written
 from worker.journal.losing import FOREIGN_FAULTS
 
 _PLACES = 4
 _LARGEST_GROUP = 16
 _SHRINKS_BY = 4
+
+_NO_FAULT = frozenset({0, -signal.SIGTERM})
+"""How a process ends that has done its work, or that was asked to stop."""
 
 
 def suspected(parts: EngineParts, losses: int) -> bool:
@@ -44,6 +49,11 @@ class _Suspect:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
+    def told(self, state: RunState | None) -> None:
+        """Tell whoever waits for the run, if somebody still does."""
+        if not self.ended.done():
+            self.ended.set_result(state)
+
 
 class Isolation:
     """The suspects of this process: those who wait, and four processes at most.
@@ -56,6 +66,7 @@ class Isolation:
         self._parts = parts
         self._waiting: list[_Suspect] = []
         self._groups: set[asyncio.Task[None]] = set()
+        self._draining = False
 
     async def execute(self, run_id: str, epoch: int, losses: int) -> RunState | None:
         """Hand a run over to a process apart.
@@ -71,13 +82,23 @@ class Isolation:
             if suspect in self._waiting:
                 self._waiting.remove(suspect)
 
+    async def drain(self) -> None:
+        """Give back who waits, and have the processes give back what they hold."""
+        self._draining = True
+        waiting, self._waiting = self._waiting, []
+        for suspect in waiting:
+            suspect.told(await self._give_back(suspect))
+        for group in list(self._groups):
+            group.cancel()
+        await asyncio.gather(*self._groups, return_exceptions=True)
+
     def _group_size(self, losses: int) -> int:
         """A run that lost a shared process as well shares the next one with fewer."""
         shared_before = losses - (self._parts.settings.max_losses - 1)
         return max(1, int(_LARGEST_GROUP // _SHRINKS_BY**shared_before))
 
     def _begin(self) -> None:
-        while self._waiting and len(self._groups) < _PLACES:
+        while self._waiting and len(self._groups) < _PLACES and not self._draining:
             group = self._next_group()
             task = asyncio.create_task(self._execute(group))
             self._groups.add(task)
@@ -97,50 +118,61 @@ class Isolation:
         return group
 
     async def _execute(self, group: Sequence[_Suspect]) -> None:
+        """Have a group executed. However that ends, nobody stays owned and unexecuted."""
+        cell_id = f"isolated-{secrets.token_hex(8)}"
+        ours: list[_Suspect] = []
         try:
-            await self._execute_apart(group)
-        except BaseException as error:
-            for suspect in group:
-                if not suspect.ended.done():
-                    suspect.ended.set_exception(error)
+            ours = [suspect for suspect in group if await self._announced(suspect, cell_id)]
+            code = await self._exit_code(cell_id, ours)
+        except asyncio.CancelledError:
+            await uninterrupted(self._give_all_back(group))
             raise
-
-    async def _execute_apart(self, group: Sequence[_Suspect]) -> None:
-        cell, cell_id = self._parts.cell, f"isolated-{secrets.token_hex(8)}"
-        ours = [suspect for suspect in group if await self._announced(suspect, cell_id)]
-        runs = [(suspect.run_id, suspect.epoch) for suspect in ours]
-        done = not runs or cell is None
-        if cell is not None and runs:
-            done = await cell.run(cell_id, self._parts.worker_id, runs) == 0
+        if code is None or code in _NO_FAULT:
+            await self._give_all_back(ours)
+            return
         limit = self._parts.settings.max_losses * (FOREIGN_FAULTS if len(ours) > 1 else 1)
         for suspect in ours:
-            state = None if done else await self._lost(suspect, cell_id, limit)
-            if not suspect.ended.done():
-                suspect.ended.set_result(state)
+            suspect.told(await self._lost(suspect, cell_id, limit))
+
+    async def _exit_code(self, cell_id: str, group: Sequence[_Suspect]) -> int | None:
+        """Return how the group's process ended; None where it did not even start."""
+        if self._parts.cell is None or not group:
+            return None
+        runs = [(suspect.run_id, suspect.epoch) for suspect in group]
+        try:
+            return await self._parts.cell.run(cell_id, self._parts.worker_id, runs)
+        except OSError as error:
+            self._parts.log.warning("isolation.no_process", error=str(error), runs=len(runs))
+            return None
 
     async def _announced(self, suspect: _Suspect, cell_id: str) -> bool:
         """Whether the run is still this process's to hand over, and known to be."""
-        if suspect.ended.done():
-            return False  # whoever wanted it has gone
         note = NewEvent(type=EventType.RUN_ISOLATED, data=json.dumps({"worker": cell_id}))
         commit = Commit(run_id=suspect.run_id, epoch=suspect.epoch, events=(note,))
         try:
-            await self._parts.journal.commit(commit)
+            await self._written(commit)
         except Fenced:
-            suspect.ended.set_result(None)  # another worker has it: this one was thought dead
+            suspect.told(None)  # another worker has it: this one was thought dead
             return False
         return True
 
     async def _lost(self, suspect: _Suspect, cell_id: str, limit: int) -> RunState | None:
         """Hold its process's death against a run, if it was in there."""
-        rescue = await self._parts.journal.blame(suspect.run_id, cell_id, limit)
+        blame = self._parts.journal.blame
+        rescue = await until_written(lambda: blame(suspect.run_id, cell_id, limit), self._parts.log)
         if rescue is None:
             return await self._give_back(suspect)
         self._parts.wakeups.notify(suspect.run_id, "events")
         return rescue.state
 
+    async def _give_all_back(self, group: Sequence[_Suspect]) -> None:
+        for suspect in group:
+            suspect.told(await self._give_back(suspect))
+
     async def _give_back(self, suspect: _Suspect) -> RunState | None:
-        """The process died before it took the run over; that was not the run's doing."""
+        """Queue what this process still owns; a process that died before it took it over is no
+        fault of the run's.
+        """
         commit = Commit(
             run_id=suspect.run_id,
             epoch=suspect.epoch,
@@ -148,7 +180,10 @@ class Isolation:
             end=RunEnd(state=RunState.QUEUED),
         )
         try:
-            await self._parts.journal.commit(commit)
+            await self._written(commit)
         except Fenced:
-            return None  # it had ended, or was given back, before the process died
+            return None  # its own process, or another worker, has it or had it
         return RunState.QUEUED
+
+    async def _written(self, commit: Commit) -> None:
+        await until_written(lambda: self._parts.journal.commit(commit), self._parts.log)

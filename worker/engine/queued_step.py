@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import count
 from typing import Any
 
 from agents.context import StepContext
@@ -53,7 +54,7 @@ class QueuedSteps:
         Returns the state that was committed; None when the step was not to be had (a duplicate
         message) or was taken from this process.
         """
-        claim = await self._parts.journal.claim_step(run_id, step, self._parts.worker_id)
+        claim = await self._claimed(run_id, step)
         if claim is None:
             return None
         execution = _Execution(self._parts, claim)
@@ -63,6 +64,17 @@ class QueuedSteps:
                 return await execution.run()
         finally:
             del self._executions[run_id, step]
+
+    async def _claimed(self, run_id: str, step: str) -> StepClaim | None:
+        """Claim a step. While the journal is away a claim may be committed, its answer lost."""
+        attempts = count()
+
+        async def claim() -> StepClaim | None:
+            again = next(attempts) > 0 and not self.executes(run_id, step)
+            worker_id = self._parts.worker_id
+            return await self._parts.journal.claim_step(run_id, step, worker_id, again=again)
+
+        return await until_written(claim, self._parts.log)
 
 
 class _Execution:

@@ -60,7 +60,7 @@ class Reconciler:
         await self._wake()
         if self._parts.queue is not None:
             await self._send_unsent(self._parts.queue)
-        await self._engine.waiting.look()
+        await self._engine.waiting.look(may_judge=self._lease.may_judge)
         await self._engine.look()
 
     async def _rescue(self) -> None:

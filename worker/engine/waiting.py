@@ -98,13 +98,22 @@ class WaitingSteps:
             if told:
                 self._resolve(await self._parts.journal.settled_steps(list(told)))
 
-    async def look(self) -> None:
-        """Find what was missed: settled steps, dead executors, lost messages."""
+    async def look(self, *, may_judge: bool) -> None:
+        """Find what was missed: settled steps, dead executors, lost messages.
+
+        Args:
+            may_judge: Whether this process may say that an executor is dead; see `Lease`.
+        """
         if not self._expected:
             return
         names = list(self._expected)
         self._resolve(await self._parts.journal.settled_steps(names))
         names = [name for name in names if name in self._expected]
+        if may_judge:
+            await self._rescue(names)
+        await self._resend()
+
+    async def _rescue(self, names: Sequence[tuple[str, str]]) -> None:
         rescued = await self._parts.journal.rescue_steps(names, self._parts.settings.max_losses)
         self._resolve(rescued)
         self._parts.telemetry.meters.rescued("step", len(rescued))
@@ -112,7 +121,6 @@ class WaitingSteps:
             known = self._expected.get(_name_of(step))
             if known is not None and step.state is StepState.QUEUED:
                 self.publish(known)  # with the permit of the dead executor, or a new one
-        await self._resend()
 
     async def _resend(self) -> None:
         """Send again what nobody took while its queue is empty: the message was lost."""

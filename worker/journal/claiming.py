@@ -25,6 +25,7 @@ class TakeRun:
     from_owner: str | None = None
     from_epoch: int | None = None
     versions: Mapping[str, Sequence[int]] | None = None
+    again: bool = False
 
     def need(self, needs: Needs) -> None:
         """Name the run and the leases."""
@@ -36,7 +37,7 @@ class TakeRun:
         run = book.runs.get(self.run_id)
         if run is None or not self._runnable(run) or not self._free(run, book):
             return None
-        if run.state is RunState.RUNNING and run.owner != self.from_owner:
+        if run.state is RunState.RUNNING and run.owner not in {self.from_owner, self.worker_id}:
             # Nobody rescued it yet. The loss counts all the same, or a poison run would never die.
             run.losses += 1
             book.tell(run, EventType.RUN_LOST, worker=run.owner, losses=run.losses)
@@ -51,7 +52,7 @@ class TakeRun:
                 same = self.from_epoch is None or run.epoch == self.from_epoch
                 return same and run.owner == self.from_owner
             # A second message for a run that this very process holds is a duplicate.
-            return run.owner != self.worker_id and book.lapsed(run.owner)
+            return self.again if run.owner == self.worker_id else book.lapsed(run.owner)
         return False
 
     def _runnable(self, run: RunRow) -> bool:

@@ -24,6 +24,7 @@ class TakeStep:
     run_id: str
     step: str
     executor: str
+    again: bool = False
 
     def need(self, needs: Needs) -> None:
         """Name the run and the step."""
@@ -34,7 +35,7 @@ class TakeStep:
         """Take the step for a further attempt; None when it is not to be taken."""
         run = book.runs.get(self.run_id)
         step = book.steps.get((self.run_id, self.step))
-        if run is None or run.ended or step is None or step.state is not StepState.QUEUED:
+        if run is None or run.ended or step is None or not self._free(step):
             return None
         if run.cancel_reason is not None and step.kind != UNDO:
             return None
@@ -53,6 +54,11 @@ class TakeStep:
             executor=self.executor,
         )
         return StepClaimAnswer(self.run_id, self.step, step.attempt, self.executor)
+
+    def _free(self, step: StepRow) -> bool:
+        if step.state is StepState.RUNNING:
+            return self.again and step.executor == self.executor
+        return step.state is StepState.QUEUED
 
 
 @dataclass(slots=True)

@@ -83,10 +83,11 @@ class MemoryJournal(MemoryReads, MemoryLedger):
         from_owner: str | None = None,
         from_epoch: int | None = None,
         versions: Mapping[str, Sequence[int]] | None = None,
+        again: bool = False,
     ) -> Claim | None:
         """Take a queued run, or a running one whose owner's lease lapsed."""
         checked_text("Claim", run_id, worker_id)
-        operation = TakeRun(run_id, worker_id, from_owner, from_epoch, versions)
+        operation = TakeRun(run_id, worker_id, from_owner, from_epoch, versions, again)
         return cast("Claim | None", self._store.do(operation))
 
     async def commit(self, commit: Commit) -> int:
@@ -101,10 +102,12 @@ class MemoryJournal(MemoryReads, MemoryLedger):
             if run and run.state is RunState.RUNNING and run.epoch == commit.epoch:
                 self._store.do(operation)
 
-    async def claim_step(self, run_id: str, step: str, executor: str) -> StepClaim | None:
+    async def claim_step(
+        self, run_id: str, step: str, executor: str, *, again: bool = False
+    ) -> StepClaim | None:
         """Take a queued step."""
         checked_text("Step claim", run_id, step, executor)
-        return cast("StepClaim | None", self._store.do(TakeStep(run_id, step, executor)))
+        return cast("StepClaim | None", self._store.do(TakeStep(run_id, step, executor, again)))
 
     async def commit_step(self, commit: StepCommit) -> str | None:
         """Write a queued step's outcome; return the run's owner."""

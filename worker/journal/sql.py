@@ -146,12 +146,13 @@ class SqlJournal(SqlReads, SqlLedger):
         from_owner: str | None = None,
         from_epoch: int | None = None,
         versions: Mapping[str, Sequence[int]] | None = None,
+        again: bool = False,
     ) -> Claim | None:
         """Take a queued run, or a running one whose owner's lease lapsed."""
         checked_text("Claim", run_id, worker_id)
         return cast(
             "Claim | None",
-            await self._write(TakeRun(run_id, worker_id, from_owner, from_epoch, versions)),
+            await self._write(TakeRun(run_id, worker_id, from_owner, from_epoch, versions, again)),
         )
 
     async def commit(self, commit: Commit) -> int:
@@ -162,10 +163,12 @@ class SqlJournal(SqlReads, SqlLedger):
         """Write with the next batch, in order, without waiting. A fenced write is only logged."""
         self._writer.submit(WriteRun(checked_commit(commit)))
 
-    async def claim_step(self, run_id: str, step: str, executor: str) -> StepClaim | None:
+    async def claim_step(
+        self, run_id: str, step: str, executor: str, *, again: bool = False
+    ) -> StepClaim | None:
         """Take a queued step."""
         checked_text("Step claim", run_id, step, executor)
-        return cast("StepClaim | None", await self._write(TakeStep(run_id, step, executor)))
+        return cast("StepClaim | None", await self._write(TakeStep(run_id, step, executor, again)))
 
     async def commit_step(self, commit: StepCommit) -> str | None:
         """Write a queued step's outcome; return the run's owner."""
