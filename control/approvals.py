@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from control.async_manager import AsyncCampaignManager
 from control.loop_thread import LoopThread
 from control.people_only import check_person
-from control.run_lookup import find_run
+from control.tenant_runs import run_id_of
 from envelope.approval import ApprovalState
 from envelope.errors import ApprovalRefused, InvalidInput, UnknownApproval
 from envelope.ports.ledger import ApprovalFilter, ApprovalRow, Decision, Ledger
@@ -46,10 +46,10 @@ class AsyncApprovals:
 
         Raises:
             InvalidInput: There is no such state.
-            UnknownRun: There is no such run.
+            UnknownRun: There is no such run of that tenant.
         """
         backend = (await self._opened()).backend
-        run_id = (await find_run(backend.journal, run)).run_id if run else None
+        run_id = await run_id_of(backend.journal, run, tenant) if run else None
         which = ApprovalFilter(
             tenant=tenant,
             state=None if state is None else approval_state(state),
@@ -195,10 +195,11 @@ async def find_approval(ledger: Ledger, name: str, tenant: str | None = None) ->
     exact = await ledger.approval(name) if name.isprintable() and name else None
     if exact is not None and tenant in {None, exact.tenant}:
         return exact
-    rows = await ledger.approvals(ApprovalFilter(tenant=tenant, limit=_MOST_SEARCHED))
-    found = [row for row in rows if _is_named(row, name)]
-    if len(found) == 1:
-        return found[0]
+    which = ApprovalFilter(tenant=tenant, limit=_MOST_SEARCHED, contents=False)
+    found = [row for row in await ledger.approvals(which) if _is_named(row, name)]
+    only = await ledger.approval(found[0].approval_id) if len(found) == 1 else None
+    if only is not None:
+        return only
     if not found:
         raise UnknownApproval(
             f"There is no approval {name!r}. `muster approvals list` shows the newest ones."

@@ -82,7 +82,10 @@ class Choice:
         if self.everything and some:
             raise InvalidInput("All, or those of a fingerprint or flow: not both.")
         if not (self.names or some or self.everything):
-            raise InvalidInput("Name runs, a fingerprint, a flow, or all.")
+            raise InvalidInput(
+                "Say which dead letters: name runs (`muster dead replay RUN…`), or choose with "
+                "--fingerprint F, --flow NAME or --all. `muster dead list` shows what there is."
+            )
         return self
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from control.approvals import Opened
 from control.loop_thread import LoopThread
 from control.people_only import check_person
-from control.run_lookup import find_run
+from control.tenant_runs import run_id_of
 from envelope.effect import EffectState
 from envelope.errors import InvalidInput, UnknownEffect
 from envelope.ports.ledger import EffectFilter, EffectRow
@@ -36,10 +36,10 @@ class AsyncEffects:
 
         Raises:
             InvalidInput: There is no such state.
-            UnknownRun: There is no such run.
+            UnknownRun: There is no such run of that tenant.
         """
         backend = (await self._opened()).backend
-        run_id = (await find_run(backend.journal, run)).run_id if run else None
+        run_id = await run_id_of(backend.journal, run, tenant) if run else None
         which = EffectFilter(
             tenant=tenant,
             state=None if state is None else effect_state(state),

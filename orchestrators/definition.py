@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
 from envelope.envelope import Envelope
+
+if TYPE_CHECKING:
+    from orchestrators.flow.node import Node
 
 FlowFunction = Callable[[Any, Any], Awaitable[Envelope]]
 OnConflict = Literal["queue", "reject", "join", "replace"]
@@ -25,6 +28,7 @@ class FlowDefinition:
         model: The model of its payload.
         singleton: Template of the lock that a run holds, such as `run:{user}:{thread}`.
         on_conflict: What a run does when another holds that lock.
+        drawing: What to show of a plain function, whose order only its code knows.
     """
 
     name: str
@@ -33,6 +37,7 @@ class FlowDefinition:
     model: type[BaseModel]
     singleton: str | None
     on_conflict: OnConflict
+    drawing: Node | None = None
 
     @property
     def where(self) -> str:

@@ -12,10 +12,14 @@ from envelope.model import Contract
 from envelope.ports.context import RunContext
 from envelope.record import Provenance, Record
 from envelope.usage import Usage
+from orchestrators.flow import Step
 from orchestrators.registry import orchestrator
 from orchestrators.sectors import SectorProfile, sector_profile
 
 DRAFTS: Final = "drafts"
+_RESEARCH: Final = Step("rag", key="research")
+_DRAFT: Final = Step("copywriter", key="draft")
+_STORE: Final = Step("db_write", key="store")
 _LEAD_FIELDS: Final = frozenset(
     {"symbol", "company", "sector", "sub_industry", "location", "date_added", "cik", "founded"}
 )
@@ -77,7 +81,13 @@ class LeadRequest(Contract):
         return self.symbol or self.company
 
 
-@orchestrator("lead", version=1, singleton="run:{user}:{thread}", on_conflict="queue")
+@orchestrator(
+    "lead",
+    version=1,
+    singleton="run:{user}:{thread}",
+    on_conflict="queue",
+    drawing=_RESEARCH >> _DRAFT >> _STORE,
+)
 async def lead(ctx: RunContext, request: LeadRequest) -> Envelope:
     """Research, draft and store. Returns the draft first and the lead's row second.
 
@@ -86,14 +96,14 @@ async def lead(ctx: RunContext, request: LeadRequest) -> Envelope:
     """
     profile = sector_profile(request.sector)
     row = _row(ctx, request)
-    facts = await ctx.call("rag", _question(request, profile), key="research")
+    facts = await _RESEARCH(ctx, _question(request, profile))
     if not facts.records:
         ctx.log.warning("lead.no_facts", company=request.company)
         return Envelope.from_records(
             [], source="knowledge", filters=facts.metadata.filters, task_id=request.key
         )
-    draft = await ctx.call("copywriter", _order(request, profile, row, facts), key="draft")
-    stored = await ctx.call("db_write", _storage(request, draft.records[0]), key="store")
+    draft = await _DRAFT(ctx, _order(request, profile, row, facts))
+    stored = await _STORE(ctx, _storage(request, draft.records[0]))
     return Envelope.from_records(
         [draft.records[0], row],
         source="lead",

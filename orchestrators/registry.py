@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from envelope.registry import Registry, check_name
 from envelope.signature import SHAPE, input_model
 from orchestrators.definition import FlowDefinition, OnConflict
 from orchestrators.singleton import check_template
+
+if TYPE_CHECKING:
+    from orchestrators.flow.node import Node
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,6 +25,7 @@ def orchestrator(
     version: int = 1,
     singleton: str | None = None,
     on_conflict: OnConflict = "queue",
+    drawing: Node | None = None,
 ) -> Callable[[F], F]:
     """Register the decorated `async def` as a flow; the function itself stays as it is.
 
@@ -36,6 +40,8 @@ def orchestrator(
         on_conflict: What becomes of a run while another has its key: it waits in the queue
             (`queue`), is refused (`reject`), is that other one (`join`), or takes its place and
             cancels it (`replace`).
+        drawing: The order of its steps, put together from nodes, for `muster flows show`. It is
+            shown and never run.
 
     Raises:
         TypeError: The function is not `async def` or has not the shape
@@ -55,6 +61,7 @@ def orchestrator(
             model=input_model(function, "flow"),
             singleton=singleton,
             on_conflict=on_conflict,
+            drawing=drawing,
         )
         check_template(definition)
         FLOWS.add(definition)

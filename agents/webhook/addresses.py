@@ -25,7 +25,15 @@ def _networks(texts: Iterable[str]) -> tuple[Network, ...]:
 _METADATA: Final = frozenset(
     map(
         ip_address,
-        ("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"),
+        (
+            "169.254.169.254",
+            "100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
+        ),
     )
 )
 _PRIVATE: Final = _networks(

@@ -6,6 +6,7 @@ from agents.registry import agent
 from agents.retries import RetryPolicy
 from agents.webhook.port import Webhooks
 from agents.webhook.request import CHANNEL, WebhookRequest
+from agents.webhook.signing import webhook_id
 from envelope.effect import Receipt
 from envelope.envelope import Envelope
 from envelope.ports.context import AgentContext
@@ -45,7 +46,7 @@ async def webhook(ctx: AgentContext, request: WebhookRequest) -> Envelope:
         webhooks.ready()  # known before an approval is used up
 
     async def send(key: str) -> Receipt:
-        return await webhooks.post(request, key)
+        return await webhooks.post(request, webhook_id(ctx.tenant, key))
 
     effect = request.effect
     sent = await ctx.effect(effect, send)

@@ -16,7 +16,7 @@ from agents.webhook.addresses import objection
 from agents.webhook.answer import Answer, receipt_of
 from agents.webhook.request import WebhookRequest
 from agents.webhook.resolving import Resolve, checked_addresses, system_resolve
-from agents.webhook.signing import signed_headers, signing_key, webhook_id
+from agents.webhook.signing import signed_headers, signing_key
 from agents.webhook.target import Target
 from envelope.effect import Receipt
 from envelope.errors import NotSent, Refused
@@ -71,10 +71,10 @@ class HttpWebhooks:
         """Raise WebhooksNotConfigured where there is no usable secret."""
         signing_key(self._secret)
 
-    async def post(self, request: WebhookRequest, key: str) -> Receipt:
+    async def post(self, request: WebhookRequest, message_id: str) -> Receipt:
         """Send the request once; see `Webhooks.post`."""
         self.check(request)
-        target, headers = request.target, self._headers(request, key)
+        target, headers = request.target, self._headers(request, message_id)
         async with AsyncExitStack() as open_until_read:
             response = await self._answered(open_until_read, target, headers, request.body)
             answer = Answer(response.status_code, response.headers, await _beginning(response))
@@ -96,16 +96,16 @@ class HttpWebhooks:
                 f"{target.host} broke off ({type(problem).__name__}) before it answered."
             ) from problem
 
-    def _headers(self, request: WebhookRequest, key: str) -> Mapping[str, str]:
-        name, timestamp = webhook_id(key), int(self._clock())
+    def _headers(self, request: WebhookRequest, message_id: str) -> Mapping[str, str]:
+        timestamp = int(self._clock())
         return {
             **request.headers,
             "host": request.target.place,
             "user-agent": "Muster",
             "content-type": "application/json",
             "accept-encoding": "identity",
-            "idempotency-key": name,
-            **signed_headers(signing_key(self._secret), name, timestamp, request.body),
+            "idempotency-key": message_id,
+            **signed_headers(signing_key(self._secret), message_id, timestamp, request.body),
         }
 
     async def _exchange(

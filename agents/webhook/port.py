@@ -25,8 +25,12 @@ class Webhooks(Protocol):
             WebhooksNotConfigured: There is no usable secret.
         """
 
-    async def post(self, request: WebhookRequest, key: str) -> Receipt:
-        """Send the request once, under a key by which the receiver deduplicates.
+    async def post(self, request: WebhookRequest, message_id: str) -> Receipt:
+        """Send the request once, under an id by which the receiver deduplicates.
+
+        Args:
+            request: What is sent.
+            message_id: As `agents.webhook.signing.webhook_id` makes it.
 
         Returns:
             `status`, `body_sha256` and `body_bytes` of the answer as far as it was read.

@@ -26,7 +26,8 @@ class WebhookRequest(Contract):
         payload: What happened; the body is `{"data": payload, "type": event}` as canonical JSON,
             at most 256 KiB.
         headers: Further headers; no credentials, and none that HTTP or the signature needs.
-        key: Names the effect across runs and is the `webhook-id`; None: the step's own.
+        key: Names the effect across the runs of a tenant; None: the step's own. The `webhook-id` is
+            made of it.
     """
 
     url: Annotated[str, AfterValidator(canonical_url)]

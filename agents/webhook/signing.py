@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
 from agents.webhook.errors import WebhooksNotConfigured
+from envelope.canonical import content_hash
 
 _PREFIX: Final = "whsec_"
 _FEWEST_BYTES: Final = 24
 _MOST_BYTES: Final = 64
 _LONGEST_ID: Final = 200
+_HASHED: Final = "sha256-"
+_DEFAULT_TENANT: Final = "default"
 _VISIBLE: Final = "!\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 _HOW: Final = (
     "Set MUSTER_WEBHOOK_SECRET to whsec_ and 24 to 64 random bytes in base64, "
@@ -43,16 +45,17 @@ def signing_key(secret: str | None) -> bytes:
     return key
 
 
-def webhook_id(key: str) -> str:
-    """Return the key of an effect as a header can carry it.
+def webhook_id(tenant: str, key: str) -> str:
+    """Return what a receiver knows an effect by: another for each tenant, as in the ledger.
 
-    Blanks, `%` and what is not ASCII are percent-encoded, which keeps keys apart; a longer one than
-    200 characters is hashed.
+    That is the key itself, with blanks, `%` and what is not ASCII percent-encoded. What is longer
+    than 200 characters, and every key of another tenant than `default`, is hashed with its tenant.
     """
     quoted = quote(key, safe=_VISIBLE)
-    if len(quoted) <= _LONGEST_ID:
+    plain = tenant == _DEFAULT_TENANT and not quoted.startswith(_HASHED)
+    if plain and len(quoted) <= _LONGEST_ID:
         return quoted
-    return f"sha256-{hashlib.sha256(key.encode()).hexdigest()}"
+    return f"{_HASHED}{content_hash([tenant, key])}"
 
 
 def signed_headers(key: bytes, message_id: str, timestamp: int, body: bytes) -> Mapping[str, str]:

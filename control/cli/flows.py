@@ -14,7 +14,7 @@ from control.cli.options import json_option
 from control.cli.terminal import console, print_json, side_console
 from orchestrators import FLOWS
 from orchestrators.definition import FlowDefinition
-from orchestrators.flow import mermaid, node_of, tree
+from orchestrators.flow import Node, mermaid, node_of, tree
 from worker.loading import load_modules
 from worker.settings import Settings
 
@@ -86,7 +86,7 @@ def _print(flow: FlowDefinition) -> None:
         table.add_row(field["name"], escape(field["type"]), escape(default))
     out.print(f"\n[bold]{flow.model.__name__}[/]")
     out.print(table)
-    node = node_of(flow)
+    node = _drawing(flow)
     if node is None:
         side_console().print(
             "\n[dim]A plain function: its steps are in its code, and in `muster runs show`.[/]"
@@ -95,14 +95,19 @@ def _print(flow: FlowDefinition) -> None:
         out.print(f"\n{escape(tree(node))}")
 
 
+def _drawing(flow: FlowDefinition) -> Node | None:
+    """What it is made of; of a plain function what it was registered with."""
+    return node_of(flow) or flow.drawing
+
+
 def _mermaid(flow: FlowDefinition) -> str:
     """A plain function is one box: its order is known to its code alone."""
-    node = node_of(flow)
+    node = _drawing(flow)
     return f'flowchart TD\n    n1["{flow.name}"]\n' if node is None else mermaid(node)
 
 
 def _facts(flow: FlowDefinition) -> dict[str, Any]:
-    node = node_of(flow)
+    node = _drawing(flow)
     return {
         "flow": flow.name,
         "version": flow.version,

@@ -191,6 +191,8 @@ def _print_outcome(console: Console, run: Run) -> None:
         return
     envelope = Envelope.from_json(run.envelope, max_bytes=None)
     console.print(f"\n[bold]Envelope[/]  {envelope.status}, {len(envelope.records)} records")
+    if envelope.error is not None and failure is None:
+        console.print(failure_text(envelope.error))
     for record in envelope.records:
         console.print(f"  [bold]{record.id}[/]  [dim]{escape(record.provenance.source)}[/]")
         for name, value in record.data.items():

@@ -30,7 +30,10 @@ def cancel(run: str, reason: str, as_json: bool) -> None:
         found = await client.get(run)
         before = await found.status()
         if before in {RunState.SUCCEEDED, RunState.FAILED, RunState.DEAD}:
-            raise InvalidInput(f"Run {found.id} has ended already: it is {before.value}.")
+            raise InvalidInput(
+                f"Run {found.id} has ended already: it is {before.value}. "
+                f"`muster runs retry {found.id}` repeats it."
+            )
         await found.cancel(reason)
         return await found.row()
 

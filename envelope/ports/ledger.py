@@ -6,7 +6,7 @@ with the approval that it consumes. Times are seconds since 1970 by the journal'
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,6 +22,10 @@ class FrequencyCap:
     seconds: float
 
 
+Rules = Callable[[float], Sequence[Missing]]
+"""Says what keeps an effect back at a time, in seconds since 1970 by the journal's clock."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """An effect that is about to happen.
@@ -31,6 +35,10 @@ class Intent:
         epoch: Fence of a step that its run's own process executes.
         executor, attempt: Fence of a step that came from the agent's queue: the attempt is that of
             its claim (`StepClaim.step.attempt`), not of a repetition within that.
+        nonce: Names the attempt, so that a repetition of the same intent, whose answer was lost, is
+            known from another attempt; None where it is never repeated.
+        rules: What the settings say, asked within the transaction, though not of an effect that
+            happened; None where nothing needs to be asked.
         cap: How often a recipient may be reached; None for no limit.
         approval_role: Whose approval is consumed; None where none is needed.
         undo: Whether it is part of a compensation, which may begin in a cancelled run. A step of
@@ -49,6 +57,8 @@ class Intent:
     deduplicates: bool = False
     epoch: int | None = None
     executor: str | None = None
+    nonce: str | None = None
+    rules: Rules | None = None
     cap: FrequencyCap | None = None
     approval_role: str | None = None
     undo: bool = False
@@ -62,6 +72,8 @@ class EffectRow:
         run_id, step: Where it was begun last.
         tries: How often it was begun.
         intended_at: When it was begun last.
+        unresolved: Whether it was begun while nobody knew of an earlier attempt: that nothing was
+            sent this time does not say that it never happened.
         receipt: What the receiver answered, of one that was sent.
         reason: Why it failed, or why nobody knows.
         settled_by: The person who settled what was unknown.
@@ -80,6 +92,7 @@ class EffectRow:
     tries: int
     intended_at: float
     concluded_at: float | None = None
+    unresolved: bool = False
     approval_id: str | None = None
     receipt: Receipt = field(default_factory=dict)
     reason: str | None = None
@@ -94,7 +107,8 @@ class Intended:
         go: Whether to send now, under the effect's key.
         effect: The effect as it now stands; None where `missing` kept it back and it was never
             begun. With `go` False it was `sent` before, or is `unknown`.
-        missing: What keeps it back: `suppressed`, `frequency`, `approval`.
+        missing: What keeps it back: by `Intent.rules`, `suppressed`, `frequency`, `approval`. Of an
+            effect that is `intended`, nobody knows how an earlier attempt ended.
     """
 
     go: bool
@@ -195,13 +209,19 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalFilter:
-    """Which approvals to list; None means any."""
+    """Which approvals to list; None means any.
+
+    Attributes:
+        contents: Whether `content` is wanted; without, it is empty.
+    """
 
     tenant: str | None = None
     state: ApprovalState | None = None
     run_id: str | None = None
     channel: str | None = None
+    content_sha256: str | None = None
     limit: int = 50
+    contents: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,19 +239,25 @@ class Suppression:
 class Ledger(Protocol):
     """Implemented by every journal. All methods raise `JournalUnavailable` when it is away."""
 
+    async def now(self) -> float:
+        """Return the time by the journal's clock, in seconds since 1970."""
+
     async def intend(self, intent: Intent) -> Intended:
         """Commit that an effect is about to happen, unless something keeps it back.
 
-        In one transaction: the fence is checked, the recipients' suppressions and cap are looked
-        at, an approval of exactly this content that is approved, unexpired, unused and of the
-        wanted role is consumed, and the effect is entered as `intended`.
+        In one transaction: the fence is checked, the intent's rules and the recipients'
+        suppressions and cap are looked at, an approval of exactly this content that is approved,
+        unexpired, unused and of the wanted role is consumed, and the effect is entered as
+        `intended`.
 
         An effect of this key that exists is answered so: `sent`, `refused` or `unknown` as it is,
-        without `go`. `failed`: begun anew, under all the rules. `intended`: its sender is lost (the
-        fence says so) or this is its own repetition; where the receiver deduplicates it goes
-        again under the same key and the same approval, otherwise it becomes `unknown`.
+        without `go`. `failed`: begun anew, under all the rules. `intended` by this very attempt, as
+        the nonce says: it goes. `intended` by another of this step, or by a sender that is lost
+        (the fence says so): where the receiver deduplicates it goes again under the same key, under
+        all the rules but the cap, as long as its approval lasts; otherwise it becomes `unknown`.
 
         Raises:
+            NotSent: Another step is sending it; its outcome is to be waited for.
             Fenced: The step or run is not the caller's any more.
             Cancelled: The run shall be cancelled; nothing new may begin (`undo` steps may).
             EffectConflict: The key was used for another content, channel or recipient.
@@ -266,9 +292,18 @@ class Ledger(Protocol):
         """
 
     async def reached(
-        self, tenant: str, channel: str, recipients: Sequence[str], seconds: float
+        self,
+        tenant: str,
+        channel: str,
+        recipients: Sequence[str],
+        seconds: float,
+        *,
+        but: str | None = None,
     ) -> Mapping[str, int]:
-        """Return how often each was reached (`intended`, `sent`, `unknown`) in the last seconds."""
+        """Return how often each was reached (`intended`, `sent`, `unknown`) in the last seconds.
+
+        `but` is the key of an effect that does not count.
+        """
 
     async def ask_approval(self, new: NewApproval) -> ApprovalRow:
         """Enter a request, with the event `run.approval_requested`, or return the one of that id.

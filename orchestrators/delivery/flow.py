@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from envelope.effect import Gated, Missing
 from envelope.envelope import Envelope, Status
 from envelope.errors import InvalidEnvelope, Terminal
 from envelope.failure import Failure
 from envelope.ports.context import RunContext
 from envelope.record import Record
-from orchestrators.delivery.clearance import clear, may_come, only_quiet
+from orchestrators.delivery.clearance import answered_this_run, clear, may_come, only_quiet
 from orchestrators.delivery.ordering import order
 from orchestrators.delivery.outcome import Outcome, envelope_of, gated_failure
 from orchestrators.delivery.prepared import Prepared
 from orchestrators.delivery.request import DeliveryRequest, DraftToSend
+from orchestrators.flow.places import within
 from orchestrators.registry import orchestrator
 
 
@@ -69,11 +72,14 @@ async def _send(ctx: RunContext, request: DeliveryRequest, prepared: Prepared) -
     number = 0
     while True:
         number += 1
-        await clear(ctx, prepared, request.on_quiet)
+        clearing = partial(clear, ctx, prepared, request.on_quiet)
+        await within(ctx, f"clear {number}", clearing)
         key = "send" if number == 1 else f"send-{number}"
         made = await ctx.call(request.channel, prepared.request, key=key)
         if made.status is not Status.GATED:
             return made
+        if not await within(ctx, f"gated {number}", partial(answered_this_run, ctx)):
+            continue
         missing = _missing(made)
         if not (only_quiet(missing) and may_come(missing, request.on_quiet)):
             raise Gated(missing)

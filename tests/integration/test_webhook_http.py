@@ -51,7 +51,7 @@ def _post(
         async with HttpSink(behaviour) as sink:
             webhooks = HttpWebhooks(SECRET, private=True, seconds=seconds)
             url = f"http://127.0.0.1:{sink.port}/in?a=%20b"
-            return await webhooks.post(_request(url, **more), "run-1:mail é"), sink.requests
+            return await webhooks.post(_request(url, **more), "run-1:mail"), sink.requests
 
     return asyncio.run(scenario())
 
@@ -77,7 +77,7 @@ def test_an_independent_library_accepts_the_signature() -> None:
         "data": {"lead": "ACME", "note": "Grüße\n"},
     }
     assert request.path == "/in?a=%20b"
-    assert headers["webhook-id"] == headers["idempotency-key"] == "run-1:mail%20%C3%A9"
+    assert headers["webhook-id"] == headers["idempotency-key"] == "run-1:mail"
     assert headers["content-type"] == "application/json"
     assert headers["x-team"] == "a"
     with pytest.raises(WebhookVerificationError):

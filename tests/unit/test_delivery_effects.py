@@ -40,9 +40,11 @@ from worker.delivery.gate import LedgerGate
 from worker.delivery.policy import DeliveryPolicy
 from worker.engine.hold import Hold
 from worker.journal.memory import MemoryJournal
+from worker.redaction import Redactor
 from worker.settings import Settings
 
 EFFECT = Effect(channel="email", recipients=["Ada@Example.com"], content='{"text":"hi"}', key="k")
+SECRET = "swordfish-7"
 OPEN: dict[str, Any] = {"allow_delivery": True, "approval_channels": ""}
 
 
@@ -128,8 +130,11 @@ async def desk(grace_seconds: float = 5.0, **settings: Any) -> AsyncIterator[Des
     await journal.beat(WorkerInfo(worker_id="w", hostname="h", pid=1), 10)
     policy = DeliveryPolicy.of(Settings(**{**OPEN, **settings}))
     hold, log = Hold(10), structlog.get_logger("test")
-    effects = LedgerEffects(journal, policy, hold, log, clock=time, grace_seconds=grace_seconds)
-    gate = LedgerGate(policy, journal, log, clock=time)
+    redactor = Redactor([SECRET])
+    effects = LedgerEffects(
+        journal, policy, hold, log, redactor=redactor, grace_seconds=grace_seconds
+    )
+    gate = LedgerGate(policy, journal, log)
     yield Desk(journal, time, effects, gate, hold, await claimed(journal))
 
 

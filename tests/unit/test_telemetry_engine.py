@@ -161,6 +161,11 @@ class Lines(MusterHandler):
 def lines(monkeypatch: pytest.MonkeyPatch) -> Any:
     handler = Lines("configured-canary")
     logger = logging.getLogger("tel.library")
+    # Other tests configure logging for their whole process.
+    monkeypatch.setattr(logger, "disabled", False)
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)
+    logger._cache.clear()
     logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)

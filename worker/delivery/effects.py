@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from functools import partial
 from shlex import quote
 from typing import Any
 
-from envelope.effect import Effect, EffectState, Gated, Missing, Receipt, Send, Sent
+from envelope.effect import Effect, EffectState, Gated, Receipt, Send, Sent
 from envelope.errors import (
-    EffectConflict,
     EffectUnknown,
     InvalidInput,
     MusterError,
@@ -18,13 +16,16 @@ from envelope.errors import (
     Refused,
     Retryable,
 )
+from envelope.ids import new_id
 from envelope.ports.effects import EffectOrigin
 from envelope.ports.ledger import Conclusion, EffectRow, Intended, Intent, Ledger
 from worker.delivery.cut_off import answered, ended, written
 from worker.delivery.policy import DeliveryPolicy
 from worker.delivery.recipients import one_spelling
+from worker.delivery.told import Told
 from worker.engine.hold import Hold
 from worker.engine.persist import until_written
+from worker.redaction import Redactor
 
 GRACE_SECONDS = 5.0
 """How much longer a sending may take after its step was told to stop."""
@@ -38,7 +39,8 @@ class LedgerEffects:
         policy: The settings' rules.
         hold: This process's hold on its lease: without it, others may have taken the step.
         log: Told what must wait for the journal.
-        clock: Returns seconds since 1970, for the quiet hours.
+        redactor: Knows the secrets that no title, reason or receipt may hold; None: no secret is
+            known, and only what looks like one is masked.
         grace_seconds: How much longer a sending may take after its step was told to stop.
     """
 
@@ -49,24 +51,19 @@ class LedgerEffects:
         hold: Hold,
         log: Any,
         *,
-        clock: Callable[[], float] = time.time,
+        redactor: Redactor | None = None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._ledger = ledger
         self._policy = policy
         self._hold = hold
         self._log = log
-        self._clock = clock
+        self._told = Told(redactor or Redactor())
         self._grace_seconds = grace_seconds
 
     async def perform(self, origin: EffectOrigin, effect: Effect, send: Send) -> Sent:
         """Commit the intent, send, commit the outcome; see `AgentContext.effect`."""
-        intent = _intent(origin, effect, self._policy)
-        missing = self._policy.missing(
-            effect, allow_delivery=origin.allow_delivery, now=self._clock()
-        )
-        if missing:
-            return await self._kept_back(intent, missing)
+        intent = self._intent(origin, effect)
         await self._hold.assured()
         lapses = self._hold.lapses
         intended = await self._intended(intent)
@@ -74,23 +71,33 @@ class LedgerEffects:
             return _not_begun(intended)
         if self._hold.over or self._hold.lapses != lapses:
             reason = "The worker's lease lapsed before anything was sent."
-            await self._conclude(intended.effect, EffectState.FAILED, reason=reason)
+            await self._not_sent(intended.effect, reason)
             raise NotSent(f"{reason} The step is tried again.")
         return await self._send(intended.effect, send)
 
-    async def _kept_back(self, intent: Intent, missing: Sequence[Missing]) -> Sent:
-        """What a rule forbids now may have happened while it did not: then that is the truth."""
-        read = self._ledger.effect
-        known = await until_written(lambda: read(intent.tenant, intent.key), self._log)
-        if known is None or known.state is EffectState.FAILED:
-            raise Gated(missing)
-        _check_same_act(known, intent)
-        if known.state is EffectState.INTENDED:
-            raise EffectUnknown(
-                f"An earlier attempt at effect {intent.key!r} was cut off, and it may not be "
-                f"repeated now. {' '.join(each.message for each in missing)}"
-            )
-        return _settled(known)
+    def _intent(self, origin: EffectOrigin, effect: Effect) -> Intent:
+        """Make the intent; the settings' rules are asked at its commit, by the ledger's clock."""
+        if not effect.recipients or not effect.channel:
+            raise InvalidInput("An effect names its channel and at least one recipient.")
+        policy = self._policy
+        return Intent(
+            key=effect.key or origin.idempotency_key,
+            run_id=origin.run_id,
+            step=origin.step,
+            attempt=origin.claimed or origin.attempt,
+            tenant=origin.tenant,
+            channel=effect.channel,
+            recipients=sorted({one_spelling(each) for each in effect.recipients}),
+            content_sha256=effect.sha256,
+            title=self._told.text(effect.title),
+            deduplicates=effect.deduplicates,
+            epoch=origin.epoch,
+            executor=origin.executor,
+            nonce=new_id(),
+            rules=partial(policy.missing, effect, allow_delivery=origin.allow_delivery),
+            cap=policy.cap,
+            approval_role=policy.approval_role(effect.channel),
+        )
 
     async def _intended(self, intent: Intent) -> Intended:
         """Commit the intent; one that a cancellation overtakes is taken back."""
@@ -101,7 +108,7 @@ class LedgerEffects:
             return intended
         if intended.go and intended.effect is not None:
             reason = "The step was stopped before anything was sent."
-            await self._conclude(intended.effect, EffectState.FAILED, reason=reason)
+            await self._not_sent(intended.effect, reason)
         raise cancelled
 
     async def _send(self, effect: EffectRow, send: Send) -> Sent:
@@ -110,12 +117,13 @@ class LedgerEffects:
         cancelled = await ended(sending, self._grace_seconds)
         error = _error_of(sending)
         if error is None:
-            receipt = sending.result()
+            receipt = self._told.receipt(sending.result())
             await self._conclude(effect, EffectState.SENT, receipt=receipt)
-        elif isinstance(error, NotSent | Refused):
-            spent = isinstance(error, Refused) and error.spent
-            state = EffectState.REFUSED if spent else EffectState.FAILED
+        elif isinstance(error, Refused):
+            state = EffectState.REFUSED if error.spent else EffectState.FAILED
             await self._conclude(effect, state, reason=str(error))
+        elif isinstance(error, NotSent):
+            await self._not_sent(effect, str(error))
         elif not effect.deduplicates:
             await self._conclude(effect, EffectState.UNKNOWN, reason=_told(error))
         if cancelled is not None:
@@ -125,6 +133,11 @@ class LedgerEffects:
         if isinstance(error, NotSent | Refused):
             raise error
         raise _cut_off(effect, error) from error
+
+    async def _not_sent(self, effect: EffectRow, reason: str) -> None:
+        """Conclude that it did not happen, unless an earlier attempt may have made it happen."""
+        if not effect.unresolved:
+            await self._conclude(effect, EffectState.FAILED, reason=reason)
 
     async def _conclude(
         self,
@@ -140,30 +153,9 @@ class LedgerEffects:
             tries=effect.tries,
             state=state,
             receipt=receipt or {},
-            reason=reason,
+            reason=None if reason is None else self._told.text(reason),
         )
         await written(lambda: self._ledger.conclude(conclusion), self._log)
-
-
-def _intent(origin: EffectOrigin, effect: Effect, policy: DeliveryPolicy) -> Intent:
-    if not effect.recipients or not effect.channel:
-        raise InvalidInput("An effect names its channel and at least one recipient.")
-    return Intent(
-        key=effect.key or origin.idempotency_key,
-        run_id=origin.run_id,
-        step=origin.step,
-        attempt=origin.claimed or origin.attempt,
-        tenant=origin.tenant,
-        channel=effect.channel,
-        recipients=sorted({one_spelling(each) for each in effect.recipients}),
-        content_sha256=effect.sha256,
-        title=effect.title,
-        deduplicates=effect.deduplicates,
-        epoch=origin.epoch,
-        executor=origin.executor,
-        cap=policy.cap,
-        approval_role=policy.approval_role(effect.channel),
-    )
 
 
 async def _sending(send: Send, key: str) -> Receipt:
@@ -187,9 +179,15 @@ def _cut_off(effect: EffectRow, error: BaseException) -> MusterError:
 
 
 def _not_begun(intended: Intended) -> Sent:
-    if intended.effect is None or intended.missing:
+    known = intended.effect
+    if known is None or (intended.missing and known.state is EffectState.FAILED):
         raise Gated(intended.missing)
-    return _settled(intended.effect)
+    if intended.missing:
+        raise EffectUnknown(
+            f"An earlier attempt at effect {known.key!r} was cut off, and it may not be repeated "
+            f"now. {' '.join(each.message for each in intended.missing)}"
+        )
+    return _settled(known)
 
 
 def _settled(known: EffectRow) -> Sent:
@@ -209,14 +207,6 @@ def _unknown(key: str, why: str) -> EffectUnknown:
         f"Nobody knows whether effect {key!r} happened: {why}. Ask the receiver, then say so: "
         f"muster effects settle {quote(key)} sent|failed."
     )
-
-
-def _check_same_act(known: EffectRow, intent: Intent) -> None:
-    same = (known.channel, sorted(known.recipients), known.content_sha256)
-    if same != (intent.channel, list(intent.recipients), intent.content_sha256):
-        raise EffectConflict(
-            f"Key {intent.key!r} belongs to another effect. Use a new key for a new act."
-        )
 
 
 def _told(error: BaseException) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from envelope.approval import ApprovalState
@@ -13,7 +12,7 @@ from worker.delivery.policy import DeliveryPolicy
 from worker.delivery.recipients import ANYONE, one_spelling
 from worker.engine.persist import until_written
 
-_MOST_APPROVALS = 1_000
+_MOST_APPROVALS = 1_000  # of one content
 _SETTLED = frozenset({EffectState.SENT, EffectState.REFUSED, EffectState.UNKNOWN})
 
 
@@ -24,21 +23,12 @@ class LedgerGate:
         policy: The settings' rules.
         ledger: Knows suppressions, what was sent, and approvals.
         log: Told while the ledger is away.
-        clock: Returns seconds since 1970, for the quiet hours.
     """
 
-    def __init__(
-        self,
-        policy: DeliveryPolicy,
-        ledger: Ledger,
-        log: Any,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, policy: DeliveryPolicy, ledger: Ledger, log: Any) -> None:
         self._policy = policy
         self._ledger = ledger
         self._log = log
-        self._clock = clock
 
     async def look(self, effect: Effect, *, tenant: str, allow_delivery: bool) -> Sequence[Missing]:
         """Return what is missing; see `DeliveryGate.look`.
@@ -58,11 +48,12 @@ class LedgerGate:
         known = await self._ledger.effect(tenant, effect.key) if effect.key else None
         if known is not None and known.state in _SETTLED:
             return []
+        now = await self._ledger.now()
         return [
-            *self._policy.missing(effect, allow_delivery=allow_delivery, now=self._clock()),
+            *self._policy.missing(effect, allow_delivery=allow_delivery, now=now),
             *await self._suppressed(effect, tenant),
             *await self._reached(effect, tenant),
-            *await self._unapproved(effect, tenant, known),
+            *await self._unapproved(effect, tenant, known, now),
         ]
 
     async def _suppressed(self, effect: Effect, tenant: str) -> list[Missing]:
@@ -86,7 +77,9 @@ class LedgerGate:
         if cap is None:
             return []
         recipients = [one_spelling(each) for each in effect.recipients]
-        times = await self._ledger.reached(tenant, effect.channel, recipients, cap.seconds)
+        times = await self._ledger.reached(
+            tenant, effect.channel, recipients, cap.seconds, but=effect.key
+        )
         return [
             Missing(
                 rule="frequency",
@@ -101,12 +94,12 @@ class LedgerGate:
         ]
 
     async def _unapproved(
-        self, effect: Effect, tenant: str, known: EffectRow | None
+        self, effect: Effect, tenant: str, known: EffectRow | None, now: float
     ) -> list[Missing]:
         role = self._policy.approval_role(effect.channel)
         if role is None:
             return []
-        usable = [*await self._unused(effect, tenant), *await self._used_in_vain(known)]
+        usable = [*await self._unused(effect, tenant), *await self._used_in_vain(known, now)]
         if any(each.content_sha256 == effect.sha256 and each.role == role for each in usable):
             return []
         message = (
@@ -120,14 +113,16 @@ class LedgerGate:
             tenant=tenant,
             state=ApprovalState.APPROVED,
             channel=effect.channel,
+            content_sha256=effect.sha256,
             limit=_MOST_APPROVALS,
+            contents=False,
         )
         return await self._ledger.approvals(which)
 
-    async def _used_in_vain(self, known: EffectRow | None) -> list[ApprovalRow]:
+    async def _used_in_vain(self, known: EffectRow | None, now: float) -> list[ApprovalRow]:
         """An effect that failed goes again under the consent that it had used, while that lasts."""
         if known is None or known.approval_id is None:
             return []
         row = await self._ledger.approval(known.approval_id)
-        lasts = row is not None and row.expires_at > self._clock()
+        lasts = row is not None and row.expires_at > now
         return [row] if row is not None and lasts and row.consumed_by == known.key else []

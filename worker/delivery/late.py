@@ -14,6 +14,7 @@ from worker.delivery.policy import DeliveryPolicy
 from worker.engine.hold import Hold
 from worker.engine.persist import until_written
 from worker.journal.open import journal_for
+from worker.redaction import Redactor
 from worker.settings import Settings
 
 
@@ -34,14 +35,14 @@ class LateEffects:
         self._opening = asyncio.Lock()
         self._journal: Journal | None = None
         self._policy = DeliveryPolicy.of(settings)
+        self._redactor = Redactor(settings.secrets())
 
     async def perform(self, origin: EffectOrigin, effect: Effect, send: Send) -> Sent:
         """Perform it; see `AgentContext.effect`."""
         ledger = ledger_of(await self._opened())
         hold = Hold(self._settings.lease_seconds)
-        return await LedgerEffects(ledger, self._policy, hold, self._log).perform(
-            origin, effect, send
-        )
+        effects = LedgerEffects(ledger, self._policy, hold, self._log, redactor=self._redactor)
+        return await effects.perform(origin, effect, send)
 
     async def close(self) -> None:
         """Let go of the journal."""

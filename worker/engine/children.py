@@ -40,10 +40,11 @@ class Children:
             SingletonConflict: Its flow rejects it, because another run has its singleton key.
         """
         new = self._new_run(call, await self._replay(call))
-        with self._parts.telemetry.triggered(new):
-            accepted = await until_written(lambda: self._parts.journal.accept(new), self._parts.log)
-        if accepted.created and accepted.behind is None:
-            await self._send(new)
+        accepted = await until_written(lambda: self._parts.journal.accept(new), self._parts.log)
+        if accepted.created:
+            with self._parts.telemetry.triggered(new):
+                if accepted.behind is None:
+                    await self._send(new)
         return accepted.run_id
 
     def outcome(self, ended: Run) -> str:

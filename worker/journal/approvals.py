@@ -103,7 +103,6 @@ def _tell_asked(book: Book, run: RunRow, approval: ApprovalRow) -> None:
         EventType.RUN_APPROVAL_REQUESTED,
         approval_id=approval.approval_id,
         channel=approval.channel,
-        title=approval.title,
         role=approval.role,
         expires_at=approval.expires_at,
     )

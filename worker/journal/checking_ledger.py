@@ -25,7 +25,7 @@ SETTLEMENTS = frozenset({EffectState.SENT, EffectState.FAILED})
 def checked_intent(intent: Intent) -> Intent:
     """Return `intent` if it can be stored and says whose it is."""
     what = f"Effect {intent.key!a}"
-    checked_text(what, intent.run_id, intent.step, intent.executor, intent.title)
+    checked_text(what, intent.run_id, intent.step, intent.executor, intent.nonce, intent.title)
     checked_text(what, intent.content_sha256, intent.approval_role)
     _check_name(what, "key", intent.key, _KEY_BYTES)
     _check_name(what, "tenant", intent.tenant, _NAME_BYTES)

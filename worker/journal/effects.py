@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from envelope.approval import ApprovalState
-from envelope.effect import EffectState
+from envelope.effect import EffectState, Missing
 from envelope.errors import Cancelled, EffectConflict, Fenced, NotSent
 from envelope.events import EventType
 from envelope.ports.journal_rows import RunState, StepState
@@ -67,22 +67,13 @@ class Intend:
 
     def _begin(self, book: Book, run: RunRow, before: EffectRow | None) -> Intended:
         """Begin under all the rules."""
-        intent = self.intent
-        _check_not_cancelled(book, run, intent)
-        approval = None if intent.approval_role is None else usable_approval(book, intent, before)
-        missing = list(chain(suppressed(book, intent), too_often(book, intent)))
-        if intent.approval_role is not None and approval is None:
-            missing.append(no_approval(intent))
-        if missing:
-            return Intended(go=False, effect=before, missing=missing)
-        if approval is not None:
-            _consume(book, approval, intent.key)
-        approval_id = None if approval is None else approval.approval_id
-        return self._go(book, run, tries=before.tries if before else 0, approval_id=approval_id)
+        return self._unless_kept_back(book, run, before, too_often(book, self.intent))
 
     def _take_over(self, book: Book, run: RunRow, before: EffectEntry) -> Intended:
         """Go on from an attempt of which nobody knows how it ended."""
         effect = before.effect
+        if self.intent.nonce is not None and self.intent.nonce == before.nonce:
+            return Intended(go=True, effect=effect)  # nothing was sent: the answer was lost
         own = (effect.run_id, effect.step) == (run.run_id, self.intent.step)
         if not own and sender_lives(book, before):
             raise NotSent(
@@ -91,16 +82,35 @@ class Intend:
                 retry_after=_LOOK_AGAIN_SECONDS,
             )
         if effect.deduplicates:
-            _check_not_cancelled(book, run, self.intent)
-            return self._go(book, run, tries=effect.tries, approval_id=effect.approval_id)
+            return self._unless_kept_back(book, run, effect, ())  # the cap has counted it
         reason = "Its sender was lost between the intent and the outcome."
         lost = replace(effect, state=EffectState.UNKNOWN, reason=reason, concluded_at=book.now)
         book.ledger.write_effect(replace(before, effect=lost))
         tell_effect(book, run, lost, self.intent.step)
         return Intended(go=False, effect=lost)
 
-    def _go(self, book: Book, run: RunRow, *, tries: int, approval_id: str | None) -> Intended:
+    def _unless_kept_back(
+        self, book: Book, run: RunRow, before: EffectRow | None, capped: Sequence[Missing]
+    ) -> Intended:
         intent = self.intent
+        _check_not_cancelled(book, run, intent)
+        approval = None if intent.approval_role is None else usable_approval(book, intent, before)
+        by_settings = intent.rules(book.now) if intent.rules else ()
+        missing = [*by_settings, *suppressed(book, intent), *capped]
+        if intent.approval_role is not None and approval is None:
+            missing.append(no_approval(intent))
+        if missing:
+            return Intended(go=False, effect=before, missing=missing)
+        if approval is not None:
+            _consume(book, approval, intent.key)
+        return self._go(book, run, before, approval)
+
+    def _go(
+        self, book: Book, run: RunRow, before: EffectRow | None, approval: ApprovalRow | None
+    ) -> Intended:
+        intent = self.intent
+        unresolved = before is not None and before.state is EffectState.INTENDED
+        used_before = before.approval_id if before and unresolved else None
         effect = EffectRow(
             key=intent.key,
             tenant=intent.tenant,
@@ -112,9 +122,10 @@ class Intend:
             title=intent.title,
             deduplicates=intent.deduplicates,
             state=EffectState.INTENDED,
-            tries=tries + 1,
+            tries=before.tries + 1 if before else 1,
             intended_at=book.now,
-            approval_id=approval_id,
+            unresolved=unresolved,
+            approval_id=approval.approval_id if approval else used_before,
         )
         book.ledger.write_effect(
             EffectEntry(
@@ -122,6 +133,7 @@ class Intend:
                 attempt=intent.attempt,
                 epoch=intent.epoch,
                 executor=intent.executor,
+                nonce=intent.nonce,
             )
         )
         tell_effect(book, run, effect, intent.step)
@@ -152,7 +164,6 @@ def tell_effect(book: Book, run: RunRow, effect: EffectRow, step: str) -> None:
         key=effect.key,
         channel=effect.channel,
         state=effect.state.value,
-        title=effect.title,
         tries=effect.tries,
     )
 

@@ -23,12 +23,14 @@ class EffectEntry:
     Attributes:
         attempt, executor: Where the step came from the agent's queue.
         epoch: Where the run's own process executed it.
+        nonce: Names that attempt.
     """
 
     effect: EffectRow
     attempt: int
     epoch: int | None = None
     executor: str | None = None
+    nonce: str | None = None
 
     @property
     def name(self) -> EffectKey:

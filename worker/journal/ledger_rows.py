@@ -27,6 +27,7 @@ def effect_from(row: Row[Any]) -> EffectRow:
         tries=row.tries,
         intended_at=row.intended_at,
         concluded_at=row.concluded_at,
+        unresolved=row.unresolved,
         approval_id=row.approval_id,
         receipt=loads(row.receipt),
         reason=row.reason,

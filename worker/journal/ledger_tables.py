@@ -26,6 +26,8 @@ effects = Table(
     Column("attempt", Integer, nullable=False),
     Column("epoch", Integer),
     Column("executor", Text),
+    Column("nonce", Text),
+    Column("unresolved", Boolean, nullable=False),
     Column("intended_at", Double, nullable=False),
     Column("concluded_at", Double),
     Column("approval_id", Name),

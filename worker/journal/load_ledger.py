@@ -82,7 +82,11 @@ def _load_effects(connection: Connection, needs: Needs, book: LedgerBook) -> Non
         if row.run_id not in needs.runs or (row.run_id, row.step) not in needs.steps:
             raise Overtaken(f"effect {row.key!r} was begun by another run")
         entry = EffectEntry(
-            effect=effect_from(row), attempt=row.attempt, epoch=row.epoch, executor=row.executor
+            effect=effect_from(row),
+            attempt=row.attempt,
+            epoch=row.epoch,
+            executor=row.executor,
+            nonce=row.nonce,
         )
         book.effects[entry.name] = entry
 

@@ -30,6 +30,7 @@ from worker.journal.checking_ledger import (
 )
 from worker.journal.concluding import Conclude, Settle
 from worker.journal.effects import Intend
+from worker.journal.frequency import times_reached
 from worker.journal.memory_store import MemoryStore
 from worker.journal.suppressing import ANY_CHANNEL
 
@@ -43,6 +44,10 @@ class MemoryLedger:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+
+    async def now(self) -> float:
+        """Return the time by the store's clock."""
+        return self._store.clock()
 
     async def intend(self, intent: Intent) -> Intended:
         """Note that an effect is about to happen, unless something keeps it back."""
@@ -74,13 +79,23 @@ class MemoryLedger:
         return found[: max(0, matching.limit)]
 
     async def reached(
-        self, tenant: str, channel: str, recipients: Sequence[str], seconds: float
+        self,
+        tenant: str,
+        channel: str,
+        recipients: Sequence[str],
+        seconds: float,
+        *,
+        but: str | None = None,
     ) -> Mapping[str, int]:
         """Return how often each was reached in the last seconds."""
         with self._store.lock:
-            since, known = self._store.clock() - seconds, self._store.book.ledger.reached
-            times = {name: known.get((tenant, channel, name), {}).values() for name in recipients}
-            return {name: sum(at > since for at in each) for name, each in times.items()}
+            book = self._store.book
+            book.now = self._store.clock()
+            places = {name: (tenant, channel, name) for name in recipients}
+            return {
+                name: len(times_reached(book, place, seconds, but))
+                for name, place in places.items()
+            }
 
     async def ask_approval(self, new: NewApproval) -> ApprovalRow:
         """Enter a request, or return the one of that id."""
@@ -97,7 +112,8 @@ class MemoryLedger:
             every = [self._store.approval(name) for name in self._store.book.ledger.approvals]
         found = [row for row in every if row and _lets_approval_through(matching, row)]
         found.sort(key=lambda row: (row.asked_at, row.approval_id), reverse=True)
-        return found[: max(0, matching.limit)]
+        shown = found[: max(0, matching.limit)]
+        return shown if matching.contents else [replace(row, content="") for row in shown]
 
     async def decide(self, decision: Decision) -> ApprovalRow:
         """Approve or reject, and tell the run."""
@@ -155,4 +171,5 @@ def _lets_approval_through(matching: ApprovalFilter, approval: ApprovalRow) -> b
         and matching.state in {None, approval.state}
         and matching.channel in {None, approval.channel}
         and matching.run_id in {None, approval.run_id}
+        and matching.content_sha256 in {None, approval.content_sha256}
     )

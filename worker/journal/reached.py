@@ -46,6 +46,7 @@ _COUNT = (
     .where(effect_recipients.c.tenant == bindparam("tenant"))
     .where(effect_recipients.c.channel == bindparam("channel"))
     .where(effect_recipients.c.at > bindparam("since"))
+    .where(effect_recipients.c.key != bindparam("but"))
     .group_by(effect_recipients.c.recipient)
 )
 
@@ -61,7 +62,7 @@ def read_reached(
     connection: Connection, places: Mapping[Place, float]
 ) -> Iterator[tuple[Place, str, float]]:
     """Yield place, key and time of what reached each place within as many seconds as it says."""
-    now = _now(connection)
+    now = read_now(connection)
     asked = dumps([[*place, now - seconds] for place, seconds in places.items()])
     statement = _POSTGRES if connection.dialect.name == "postgresql" else _SQLITE
     for tenant, channel, recipient, key, at in connection.execute(statement, {"places": asked}):
@@ -69,21 +70,28 @@ def read_reached(
 
 
 def count_reached(
-    connection: Connection, tenant: str, channel: str, recipients: Sequence[str], seconds: float
+    connection: Connection,
+    tenant: str,
+    channel: str,
+    recipients: Sequence[str],
+    seconds: float,
+    but: str | None,
 ) -> Mapping[str, int]:
-    """Return how often each recipient was reached within the last seconds."""
+    """Return how often each recipient was reached within the last seconds, but by that effect."""
     values = {
         "recipients": list(recipients),
         "tenant": tenant,
         "channel": channel,
-        "since": _now(connection) - seconds,
+        "since": read_now(connection) - seconds,
+        "but": but or "",  # no key is empty
     }
     counts = dict.fromkeys(recipients, 0)
     counts.update((recipient, count) for recipient, count in connection.execute(_COUNT, values))
     return counts
 
 
-def _now(connection: Connection) -> float:
+def read_now(connection: Connection) -> float:
+    """Return the time by the database's clock, in seconds since 1970."""
     now: float = connection.execute(_NOW).scalar_one()
     return now
 

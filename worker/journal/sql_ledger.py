@@ -38,7 +38,7 @@ from worker.journal.ledger_reads import (
     read_effects,
     read_newest_approvals,
 )
-from worker.journal.reached import count_reached
+from worker.journal.reached import count_reached, read_now
 from worker.journal.reader import Reader
 from worker.journal.suppressions import Suppress, Unsuppress, read_suppressions
 
@@ -54,6 +54,10 @@ class SqlLedger(ABC):
     @abstractmethod
     def _reader(self) -> Reader:
         """The reading threads."""
+
+    async def now(self) -> float:
+        """Return the time by the database's clock."""
+        return await self._reader.read(read_now)
 
     async def intend(self, intent: Intent) -> Intended:
         """Commit that an effect is about to happen, unless something keeps it back."""
@@ -79,11 +83,22 @@ class SqlLedger(ABC):
         return await self._reader.read(partial(read_effects, matching=matching))
 
     async def reached(
-        self, tenant: str, channel: str, recipients: Sequence[str], seconds: float
+        self,
+        tenant: str,
+        channel: str,
+        recipients: Sequence[str],
+        seconds: float,
+        *,
+        but: str | None = None,
     ) -> Mapping[str, int]:
         """Return how often each was reached in the last seconds."""
         query = partial(
-            count_reached, tenant=tenant, channel=channel, recipients=recipients, seconds=seconds
+            count_reached,
+            tenant=tenant,
+            channel=channel,
+            recipients=recipients,
+            seconds=seconds,
+            but=but,
         )
         return await self._reader.read(query)
 

@@ -95,6 +95,8 @@ def _effect_values(entry: EffectEntry) -> dict[str, Any]:
         "attempt": entry.attempt,
         "epoch": entry.epoch,
         "executor": entry.executor,
+        "nonce": entry.nonce,
+        "unresolved": effect.unresolved,
         "intended_at": effect.intended_at,
         "concluded_at": effect.concluded_at,
         "approval_id": effect.approval_id,

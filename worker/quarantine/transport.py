@@ -89,6 +89,8 @@ class _Inspected:
 
     quarantine: Quarantine | None = None
     sep: str
+    pool: Any
+    _shared_client: Any = None
     from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "quarantine")
 
     def _get_client(self) -> Any:
@@ -97,6 +99,17 @@ class _Inspected:
             return plain
         inspector = Inspector(self.quarantine, self.sep)
         return lambda **options: InspectedRedis(inspector=inspector, **options)
+
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """One client for all commands of the channel: kombu makes one for each of them, which costs
+        more than the command. The client that waits for messages stays its own.
+        """
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[misc]  # as above
+        if self._shared_client is None or self._shared_client.connection_pool is not self.pool:
+            self._shared_client = super()._create_client()  # type: ignore[misc]  # as above
+        return self._shared_client
 
 
 class InspectedChannel(_Inspected, OutlivingChannel, PromptChannel, kombu_redis.Channel):

@@ -28,7 +28,7 @@ from agents.context import StepContext
 from envelope.effect import Effect
 from envelope.ports.journal_rows import Claim, NewRun, Run, StepClaim
 from envelope.usage import Usage
-from worker.telemetry.span_ids import claim_span_id, trigger_span_id
+from worker.telemetry.span_ids import FIRST_EPOCH, claim_span_id, trigger_span_id
 from worker.telemetry.tracer import Span, Tracer
 
 _MOST_LINKS = 64
@@ -146,7 +146,7 @@ class OtelTracer(Tracer):
                 yield span
             return
         root = _remote(run.trace_id, trigger_span_id(run.run_id))
-        if run.started_at == claim.now:
+        if run.epoch == FIRST_EPOCH:
             self._wait(f"queue runs.{run.flow}", root, claim.now - run.available_at)
         named = int(run.trace_id, 16), claim_span_id(run.run_id, run.epoch)
         attributes = _of_run(run) | {"muster.epoch": run.epoch, "muster.losses": run.losses}

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+FIRST_EPOCH = 1
+"""The epoch of a run's first claim, which ends its wait for a worker."""
+
 _SPAN_BYTES = 8
 
 
@@ -25,8 +28,3 @@ def claim_span_id(run_id: str, epoch: int) -> int:
 def _span_id(name: str) -> int:
     """A span id is 64 bits and never 0 (W3C Trace Context, section 3.2.2.4)."""
     return int.from_bytes(sha256(name.encode()).digest()[:_SPAN_BYTES], "big") or 1
-
-
-def traceparent(trace_id: str, run_id: str) -> str:
-    """Return a run's W3C `traceparent`, for whoever wants to go on with its trace."""
-    return f"00-{trace_id}-{trigger_span_id(run_id):016x}-01"

@@ -25,6 +25,7 @@ from envelope.ports.journal_rows import (
 from envelope.usage import Usage
 from worker.logs import logging_context
 from worker.telemetry.meters import Meters
+from worker.telemetry.span_ids import FIRST_EPOCH
 from worker.telemetry.tracer import Span, Tracer
 from worker.telemetry.watched import WatchedEffects
 
@@ -62,7 +63,7 @@ class Telemetry:
     def run(self, claim: Claim) -> Iterator[Ended]:
         """Surround the execution of a claimed run; call what is yielded with its state."""
         run, begun = claim.run, time.monotonic()
-        if run.started_at == claim.now:
+        if run.epoch == FIRST_EPOCH:
             self.meters.run_waited(run.flow, claim.now - run.available_at)
         self.meters.run_held(1)
 

@@ -61,7 +61,6 @@ def test_a_request_is_entered_once(backend: Backend) -> None:
         assert data == {
             "approval_id": asked.approval_id,
             "channel": "email",
-            "title": "Hello",
             "role": ROLE,
             "expires_at": asked.expires_at,
         }

@@ -508,7 +508,6 @@ def test_events_name_the_effect_and_hold_nothing_secret(backend: Backend) -> Non
             "key": "k",
             "channel": "email",
             "state": "sent",
-            "title": "Hello",
             "tries": 1,
         }
 

@@ -67,6 +67,8 @@ def _effects() -> None:
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("epoch", sa.Integer),
         sa.Column("executor", sa.Text),
+        sa.Column("nonce", sa.Text),
+        sa.Column("unresolved", sa.Boolean, nullable=False),
         sa.Column("intended_at", sa.Double, nullable=False),
         sa.Column("concluded_at", sa.Double),
         sa.Column("approval_id", NAME),
