@@ -21,6 +21,7 @@ from worker.coordination.rates.redis_rates import RedisRates
 
 CALM = Rate(amount=60.0, seconds=60.0, burst=5.0)
 QUICK = Rate(amount=100.0, seconds=1.0, burst=5.0)
+SOON = Rate(amount=2.0, seconds=1.0, burst=5.0)
 WIDE = Rate(amount=1_000.0, seconds=1.0, burst=1_000.0)
 
 Make = Callable[..., RateLimits]
@@ -273,10 +274,10 @@ def test_a_pause_holds_those_whose_moment_has_come_but_who_have_not_gone(
     async def test() -> None:
         sleeper = Sleeper()
         async with opened(make, sleep=sleeper) as limits:
-            await limits.reserve([want(key, QUICK, 5)])
-            caller = ask(limits, want(key, QUICK))
+            await limits.reserve([want(key, SOON, 5)])
+            caller = ask(limits, want(key, SOON))
             await until(lambda: sleeper.asked)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.6)  # its moment comes
             began = time.monotonic()
             limits.pause(key, 50)
             await limits.reserve([want(f"{key}:other", WIDE)])
