@@ -83,8 +83,8 @@ class Choice:
             raise InvalidInput("All, or those of a fingerprint or flow: not both.")
         if not (self.names or some or self.everything):
             raise InvalidInput(
-                "Say which dead letters: name runs (`muster dead replay RUN…`), or choose with "
-                "--fingerprint F, --flow NAME or --all. `muster dead list` shows what there is."
+                "Name runs (`muster dead replay RUN…`), or choose with --fingerprint F, "
+                "--flow NAME or --all. `muster dead list` shows what there is."
             )
         return self
 

@@ -89,7 +89,8 @@ def _print(flow: FlowDefinition) -> None:
     node = _drawing(flow)
     if node is None:
         side_console().print(
-            "\n[dim]A plain function: its steps are in its code, and in `muster runs show`.[/]"
+            "\n[dim]A plain function: its steps are in its code, and in `muster runs show`. "
+            "drawing= of @orchestrator gives it a drawing.[/]"
         )
     else:
         out.print(f"\n{escape(tree(node))}")

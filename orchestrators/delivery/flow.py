@@ -16,10 +16,16 @@ from orchestrators.delivery.outcome import Outcome, envelope_of, gated_failure
 from orchestrators.delivery.prepared import Prepared
 from orchestrators.delivery.request import DeliveryRequest, DraftToSend
 from orchestrators.flow.places import within
+from orchestrators.flow.step import Step
 from orchestrators.registry import orchestrator
 
+_DRAWING = (
+    Step("drafts", key="read") >> Step("email_prepare", key="prepare") >> Step("email", key="send")
+)
+"""What is done for each draft, on the channel `email`."""
 
-@orchestrator("delivery", version=1)
+
+@orchestrator("delivery", version=1, drawing=_DRAWING)
 async def delivery(ctx: RunContext, request: DeliveryRequest) -> Envelope:
     """Send drafts of earlier runs, each to its recipient, at most once whatever run does it.
 

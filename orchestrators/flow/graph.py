@@ -20,7 +20,9 @@ class Given(Mapping[str, Any]):
     """What a step that depends on others gets: the graph's own value, and their outputs by name.
 
     Example:
-        >>> draft = Step("copywriter", request=lambda given: {"facts": given["facts"].records})
+        >>> def asked(given: Given) -> dict[str, Any]:
+        ...     return {"facts": [fact.model_dump(mode="json") for fact in given["facts"].records]}
+        >>> draft = Step("copywriter", request=asked)
     """
 
     value: Any

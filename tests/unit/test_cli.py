@@ -18,8 +18,9 @@ from agents import agent
 from control.async_manager import AsyncCampaignManager
 from control.cli import muster
 from control.cli.group import exit_code
+from control.cli.lazy import LazyCommand
 from control.cli.options import parsed_payload, parsed_tags
-from envelope import Envelope, Record
+from envelope import Envelope, Failure, Record, Status
 from envelope.errors import (
     InvalidInput,
     JournalUnavailable,
@@ -69,6 +70,12 @@ async def letter(ctx: Any, request: Words) -> Envelope:
     parents = [record.id for record in found.records]
     made: Envelope = await ctx.call("cli-write", {"text": "dear", "parents": parents}, key="write")
     return made
+
+
+@orchestrator("cli-kept-back")
+async def kept_back(ctx: Any, request: Words) -> Envelope:
+    why = Failure(code="GATED", message=f"Approval is missing [b]{request.text}")
+    return Envelope.from_records([], source="cli", status=Status.GATED, error=why)
 
 
 @pytest.fixture
@@ -160,6 +167,28 @@ def test_a_failed_run_shows_its_failure_and_trace(url: str, cli: Cli) -> None:
     assert shown.exit_code == 0
     assert "TASK_EXECUTION_FAILED" in shown.stdout
     assert "ValueError" in shown.stdout
+
+
+def test_a_gated_run_says_what_is_missing(url: str, cli: Cli) -> None:
+    [run_id] = execute(url, {"flow": "cli-kept-back", "payload": {"text": "x"}})
+    shown = cli("runs", "show", run_id).stdout
+    assert "gated, 0 records\nGATED: Approval is missing [b]x\n" in shown
+
+
+def test_an_error_is_told_once(url: str, cli: Cli) -> None:
+    [run_id] = execute(url, {"flow": "one", "payload": {"text": "broken"}})
+    assert cli("runs", "show", run_id).stdout.count("\nTASK_EXECUTION_FAILED") == 1
+
+
+def test_what_cannot_be_done_says_what_can(url: str, cli: Cli) -> None:
+    [run_id] = execute(url, {"flow": "cli-letter", "payload": {"text": "x"}})
+    ended = cli("runs", "cancel", run_id)
+    assert ended.exit_code == 2
+    assert f"`muster runs retry {run_id}` repeats it" in ended.stderr
+    nothing = cli("dead", "replay")
+    assert nothing.exit_code == 2
+    for option in ("RUN", "--fingerprint", "--flow", "--all"):
+        assert option in nothing.stderr
 
 
 def test_a_record_is_explained_down_to_its_sources(url: str, cli: Cli) -> None:
@@ -308,6 +337,27 @@ def test_help_names_every_command_and_costs_no_heavy_import() -> None:
     for command in ("demo", "dev", "enqueue", "runs", "dead", "agents", "locks", "config"):
         assert f"  {command} " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def leaves(command: click.Command, path: str = "") -> dict[str, click.Command]:
+    """Every command by its words, without the groups that only hold others."""
+    real = command.real if isinstance(command, LazyCommand) else command
+    if not isinstance(real, click.Group):
+        return {path: real}
+    return {
+        words: leaf
+        for name, child in real.commands.items()
+        for words, leaf in leaves(child, f"{path} {name}".strip()).items()
+    }
+
+
+def test_every_command_but_two_speaks_json() -> None:
+    speaks = {
+        words: any("--json" in option.opts for option in leaf.params)
+        for words, leaf in leaves(muster).items()
+    }
+    assert "runs show" in speaks
+    assert {words for words, said in speaks.items() if not said} == {"demo", "dev"}
 
 
 def test_help_of_a_lazy_command_is_its_own(cli: Cli) -> None:

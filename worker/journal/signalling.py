@@ -32,7 +32,8 @@ class SendSignal:
             raise UnknownRun(f"There is no run {self.run_id!r} to be signalled.")
         if run.ended:
             raise RunEnded(
-                f"Run {run.run_id} is {run.state.value}; signal {self.name!r} was not kept."
+                f"Run {run.run_id} is {run.state.value}; signal {self.name!r} was not kept. "
+                f"`muster runs retry {run.run_id}` repeats it."
             )
         book.keep_signal(run, self.name, self.data)
         book.tell(run, EventType.RUN_SIGNALLED, name=self.name, number=run.signals)
