@@ -1,7 +1,8 @@
 """`python -m worker.isolated …`: a few runs, or one attempt of a step, in a process apart.
 
 Started by a worker for what has cost others their lives; see `worker.engine.isolation`. Exit code 0
-says that the outcome is known.
+says that the outcome is known. A process whose loop is stuck ends itself; see
+`worker.engine.watchdog`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from worker.coordination.rates.redis_rates import RedisRates
 from worker.delivery.late import LateEffects
 from worker.embedded import ensure_redis
 from worker.engine.cell import StepOrder
+from worker.engine.watchdog import Watchdog, cell_limit, worker_limit
 from worker.loading import load_modules
 from worker.logs import configure as configure_logs
 from worker.process import WorkerProcess
@@ -45,6 +47,7 @@ async def execute_runs(
         try:
             service = await process.service()
             engine = service.engine
+            Watchdog(cell_limit(settings), service.parts.log.bind(worker=worker_id)).start()
             await asyncio.gather(
                 *(engine.execute(run, from_owner=owner, from_epoch=epoch) for run, epoch in runs)
             )
@@ -56,6 +59,7 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
     """Execute an attempt and its repetitions; write events and the answer to `descriptor`."""
     telemetry = client_telemetry(settings)
     log = structlog.get_logger("muster").bind(run=order.run_id, step=order.step, agent=order.agent)
+    Watchdog(worker_limit(settings), log).start()  # its worker keeps the lease meanwhile
     redis = ensure_redis(settings)
     rates = LoopRates(lambda: RedisRates(redis.url, log))
     resources = resources_of(settings, rates, telemetry.model)

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 from pydantic import BaseModel
 
@@ -31,7 +31,7 @@ class Ticks(BaseModel):
 
 
 class Poison(BaseModel):
-    how: str
+    how: Literal["exit", "loop"]
     queued: bool = False
 
 
@@ -80,13 +80,19 @@ async def far_narrow(ctx: Any, request: Tick) -> Envelope:
 async def poison(ctx: Any, request: Poison) -> Envelope:
     """Take the whole process along."""
     trace(ctx, "start")
-    os._exit(13)
+    _kill(request.how)
 
 
 @agent("far-poison")
 async def far_poison(ctx: Any, request: Poison) -> Envelope:
     """The same on the agent's queue."""
     trace(ctx, "start")
+    _kill(request.how)
+
+
+def _kill(how: str) -> NoReturn:
+    while how == "loop":
+        pass  # the event loop never turns again
     os._exit(13)
 
 

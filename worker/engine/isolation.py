@@ -3,7 +3,8 @@
 A dead worker takes all its runs along, and nobody can tell which of them killed it. A run or step
 that is one loss away from the limit therefore goes to a process apart, watched by a living one. A
 run that is alone there and takes it down is guilty. One that settles a step is cleared, and goes
-back to the workers.
+back to the workers. A process that hangs takes itself down, before its lease lapses
+(`worker.engine.watchdog`): its watcher only ever has to wait for its end.
 
 A worker that dies twice may leave hundreds of suspects, and a process costs more than a second.
 Where more wait than there are places, they share processes; if one dies, its runs share a smaller

@@ -11,12 +11,16 @@ from worker.engine.lease import Lease
 from worker.engine.notices import CANCEL_NOTICE, COME_NOTICE, PERMIT_NOTICE, SIGNAL_NOTICE
 from worker.engine.parts import EngineParts
 from worker.engine.reconciler import Reconciler
+from worker.engine.watchdog import Watchdog, worker_limit
 
 _RESTART_SECONDS = 1.0
 
 
 class EngineService:
     """Starts an engine and what keeps it alive; all of it on one event loop.
+
+    A worker, known by its cell, ends itself when that loop is stuck: a supervisor starts it anew.
+    An engine in its caller's own process never does.
 
     Example:
         >>> service = EngineService(parts)
@@ -31,6 +35,9 @@ class EngineService:
         self.engine = Engine(parts)
         self.lease = Lease(self.engine)
         self.reconciler = Reconciler(self.engine, self.lease)
+        self._watchdog = Watchdog(
+            worker_limit(parts.settings), parts.log.bind(worker=parts.worker_id)
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -51,6 +58,8 @@ class EngineService:
             asyncio.create_task(self._supervised(name, work), name=f"muster-{name}")
             for name, work in works.items()
         ]
+        if self.parts.cell is not None:
+            self._watchdog.start()
 
     async def stop(self) -> None:
         """Give every run back, then let the lease go."""
@@ -58,6 +67,7 @@ class EngineService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._watchdog.stop()
         await self.lease.give_up()
 
     async def _listen_for_ever(self) -> None:
