@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -35,6 +37,8 @@ from worker.resources import resources_of
 from worker.settings import Settings
 from worker.telemetry.client import client_telemetry
 
+_GRACE_LEASES = 3
+
 
 async def execute_runs(
     settings: Settings, worker_id: str, owner: str, runs: Sequence[tuple[str, int]]
@@ -44,7 +48,9 @@ async def execute_runs(
     with ensure_redis(settings) as redis:
         configure(app, redis.url)
         process = WorkerProcess(app, settings, worker_id=worker_id)
+        leaving = _Leaving(process, _GRACE_LEASES * settings.lease_seconds)
         try:
+            leaving.watch()
             service = await process.service()
             engine = service.engine
             Watchdog(cell_limit(settings), service.parts.log.bind(worker=worker_id)).start()
@@ -53,6 +59,37 @@ async def execute_runs(
             )
         finally:
             await process.stop()
+
+
+class _Leaving:
+    """Gives the runs back when the watching worker asks for it or is gone, and then ends.
+
+    Args:
+        process: Holds the runs.
+        seconds: How long that may take at most: a journal that is gone for good holds nobody here.
+    """
+
+    def __init__(self, process: WorkerProcess, seconds: float) -> None:
+        self._process = process
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._draining: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        """Begin to listen for both."""
+        self._loop.add_signal_handler(signal.SIGTERM, self._leave)
+        threading.Thread(target=self._until_alone, daemon=True).start()
+
+    def _until_alone(self) -> None:
+        """The worker holds the other end of the input."""
+        sys.stdin.read()
+        with suppress(RuntimeError):  # the loop is closed: the runs are done
+            self._loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        if self._draining is None:
+            self._draining = self._loop.create_task(self._process.drain())
+            self._loop.call_later(self._seconds, os._exit, 1)
 
 
 async def execute_step(settings: Settings, descriptor: int, order: StepOrder) -> None:

@@ -23,7 +23,7 @@ _CHILD_SECONDS = 180.0
 def kill_worker(rig: FaultRig, chance: random.Random) -> None:
     """SIGKILL a worker's whole group, as an out-of-memory killer or a lost machine would."""
     rig.until_ready()
-    slot = chance.choice(rig.slots)
+    slot = _busy(rig, chance)
     with rig.fault("kill", [slot.pid]) as proof:
         assert slot.worker is not None
         slot.worker.kill()
