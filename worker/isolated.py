@@ -26,6 +26,7 @@ from envelope.failure import Failure
 from worker.app import MusterCelery, configure
 from worker.coordination.rates.loops import LoopRates
 from worker.coordination.rates.redis_rates import RedisRates
+from worker.delivery.deciding import leave_decisions_to_others
 from worker.delivery.late import LateEffects
 from worker.embedded import ensure_redis
 from worker.engine.cell import StepOrder
@@ -94,6 +95,7 @@ class _Leaving:
 
 async def execute_step(settings: Settings, descriptor: int, order: StepOrder) -> None:
     """Execute an attempt and its repetitions; write events and the answer to `descriptor`."""
+    leave_decisions_to_others()
     telemetry = client_telemetry(settings)
     log = structlog.get_logger("muster").bind(run=order.run_id, step=order.step, agent=order.agent)
     Watchdog(worker_limit(settings), log).start()  # its worker keeps the lease meanwhile

@@ -12,6 +12,7 @@ from envelope.errors import JournalUnavailable
 from envelope.ports.shared import SharedStore
 from envelope.resources import Resources
 from worker.backend import Backend
+from worker.delivery.deciding import leave_decisions_to_others
 from worker.engine.admission import Admission
 from worker.engine.cell import Cell, SubprocessCell
 from worker.engine.parts import EngineParts
@@ -103,6 +104,7 @@ class WorkerProcess:
         self._starting = None
 
     async def _start(self) -> EngineService:
+        leave_decisions_to_others()
         self._consumed = tuple(self._app.amqp.queues.consume_from)
         backend = self._backend = await self._connected()
         self._app.quarantine.sink = JournalSink(backend.journal, asyncio.get_running_loop())

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from agents.webhook.errors import WebhooksNotConfigured
-from envelope.canonical import content_hash
+from envelope.canonical import sha256_hex
 
 _PREFIX: Final = "whsec_"
 _FEWEST_BYTES: Final = 24
@@ -55,7 +55,7 @@ def webhook_id(tenant: str, key: str) -> str:
     plain = tenant == _DEFAULT_TENANT and not quoted.startswith(_HASHED)
     if plain and len(quoted) <= _LONGEST_ID:
         return quoted
-    return f"{_HASHED}{content_hash([tenant, key])}"
+    return _HASHED + sha256_hex(f"{quote(tenant, safe=_VISIBLE)} {key}")
 
 
 def signed_headers(key: bytes, message_id: str, timestamp: int, body: bytes) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +16,11 @@ from envelope.effect import EffectState
 from tests.rig.cluster import Cluster, all_ended
 from tests.rig.faults.history import History
 from tests.rig.faults.loop import LoopThread
-from tests.rig.faults.sinks import SMTP_STAGES, WEBHOOK_STAGES, SmtpSink, WebhookSink
+from tests.rig.faults.sinks import SMTP_STAGES, WEBHOOK_STAGES, Sinks
 from tests.services.waiting import wait_until
 from worker.settings import Settings
 
 SEED = 20261121
-_SECRET = "whsec_" + "bXVzdGVyLXRlc3Qta2V5LW9mLXRoZS1yaWctMDAwMQ=="
 _DRAFTING = "tests.rig.drafting_flows"
 
 
@@ -29,20 +28,14 @@ _DRAFTING = "tests.rig.drafting_flows"
 class DeliveringCluster(Cluster):
     """Workers that may send to the sinks."""
 
-    smtp_port: int = 0
-    extra: dict[str, str] = field(default_factory=dict)
+    delivery: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             **super().environment,
             "MUSTER_INCLUDE": _DRAFTING,
-            "MUSTER_ALLOW_DELIVERY": "true",
-            "MUSTER_APPROVAL_CHANNELS": "none",
-            "MUSTER_SMTP_URL": f"smtp://127.0.0.1:{self.smtp_port}",
-            "MUSTER_MAIL_FROM": "Muster <muster@example.com>",
-            "MUSTER_WEBHOOK_SECRET": _SECRET,
-            "MUSTER_WEBHOOK_PRIVATE": "true",
+            **self.delivery,
         }
 
     @property
@@ -54,23 +47,14 @@ class DeliveringCluster(Cluster):
         )
 
 
-@dataclass
-class Sinks:
-    thread: LoopThread
-    mail: SmtpSink
-    hook: WebhookSink
-
-
 @pytest.fixture
 def sinks(tmp_path: Path) -> Iterator[Sinks]:
     thread = LoopThread("muster-sinks")
-    history = History(tmp_path / "history.jsonl")
-    made = Sinks(thread, SmtpSink(thread, history), WebhookSink(thread, history))
+    made = Sinks.on(thread, History(tmp_path / "history.jsonl"))
     try:
         yield made
     finally:
-        made.mail.close()
-        made.hook.close()
+        made.close()
         thread.close()
 
 
@@ -81,7 +65,7 @@ def cluster(tmp_path: Path, redis_url: str, sinks: Sinks) -> Iterator[Delivering
         tmp_path,
         redis_url,
         f"sqlite:///{tmp_path}/journal.sqlite3",
-        smtp_port=sinks.mail.port,
+        delivery=sinks.environment,
     )
     try:
         yield made

@@ -17,9 +17,11 @@ from redis import Redis
 import tests.rig.faults.flows  # noqa: F401  # registers the flows of the scenarios
 from control import Muster
 from tests.rig.cluster import ROOT
-from tests.rig.faults import redis_scenarios, scenarios
+from tests.rig.faults import delivery_scenarios, redis_scenarios, scenarios
 from tests.rig.faults.agents import STUB_VARIABLE
 from tests.rig.faults.checker import check
+from tests.rig.faults.delivering import SINK_VARIABLE
+from tests.rig.faults.delivery_scenarios import DeliveryScenario
 from tests.rig.faults.facts import Facts, read_facts
 from tests.rig.faults.history import HISTORY_VARIABLE, History
 from tests.rig.faults.loop import LoopThread
@@ -27,6 +29,7 @@ from tests.rig.faults.pair import paired
 from tests.rig.faults.planted.planting import PLANT_VARIABLE, planted
 from tests.rig.faults.rig import FLOWS
 from tests.rig.faults.scenarios import Scenario
+from tests.rig.faults.sinks import Sinks
 from tests.rig.faults.stub_llm import StubLLM
 from tests.services.ports import free_port
 from tests.services.waiting import wait_until
@@ -43,6 +46,13 @@ IN_A_PAIR = {
     "retry_bypasses_permit": (scenarios.storm, "above the limit"),
 }
 
+DELIVERING = {
+    "effect_before_intent": (delivery_scenarios.mail_of_a_zombie, "mailed twice"),
+    "outcome_forgotten": (delivery_scenarios.mail, "not in the ledger"),
+    "permission_ignored": (delivery_scenarios.nobody_allowed_it, "without permission"),
+    "key_of_each_attempt": (delivery_scenarios.second_attempt, "second effect"),
+}
+
 
 @pytest.fixture
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
@@ -56,6 +66,16 @@ def stub(history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubLLM]
     thread = LoopThread("test-stub")
     made = StubLLM(thread, history)
     monkeypatch.setenv(STUB_VARIABLE, made.url)
+    yield made
+    made.close()
+    thread.close()
+
+
+@pytest.fixture
+def sinks(history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sinks]:
+    thread = LoopThread("test-sinks")
+    made = Sinks.on(thread, history)
+    monkeypatch.setenv(SINK_VARIABLE, made.hook.url)
     yield made
     made.close()
     thread.close()
@@ -79,6 +99,22 @@ def test_a_bug_between_two_workers_is_found(bug: str, tmp_path: Path, stub: Stub
     assert check(asyncio.run(trial_in_a_pair(scenario, tmp_path, stub))) == []
     with planted(bug):
         assert violation in names(asyncio.run(trial_in_a_pair(scenario, tmp_path, stub)))
+
+
+async def trial_of_a_delivery(scenario: DeliveryScenario, folder: Path, sinks: Sinks) -> Facts:
+    (folder / "history.jsonl").unlink(missing_ok=True)
+    async with paired(folder, **sinks.settings) as pair:
+        await scenario(pair, sinks)
+        return await pair.facts()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("bug", DELIVERING)
+def test_a_bug_in_a_delivery_is_found(bug: str, tmp_path: Path, sinks: Sinks) -> None:
+    scenario, violation = DELIVERING[bug]
+    assert check(asyncio.run(trial_of_a_delivery(scenario, tmp_path, sinks))) == []
+    with planted(bug):
+        assert violation in names(asyncio.run(trial_of_a_delivery(scenario, tmp_path, sinks)))
 
 
 @pytest.mark.timeout(60)

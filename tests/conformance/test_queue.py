@@ -1,4 +1,4 @@
-"""What every implementation of the queue port must do: in this process, and on Celery over Redis."""
+"""What every implementation of the queue port must do: within a process, on Celery over Redis."""
 
 from __future__ import annotations
 
@@ -232,7 +232,8 @@ def test_a_queue_may_be_closed_twice_and_before_it_is_used(bench: Benched) -> No
 
 def test_in_this_process_nothing_is_handled_after_the_end() -> None:
     async def go() -> None:
-        begun, cancelled, handled = asyncio.Event(), asyncio.Event(), []
+        before = asyncio.all_tasks()
+        begun, cancelled, handled = asyncio.Event(), asyncio.Event(), list[str]()
 
         async def handle(hint: Hint) -> None:
             handled.append(hint.run_id)
@@ -248,7 +249,7 @@ def test_in_this_process_nothing_is_handled_after_the_end() -> None:
         await queue.close()
         assert cancelled.is_set()
         assert handled == ["r1"]
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert asyncio.all_tasks() == before
 
     asyncio.run(asyncio.wait_for(go(), PATIENCE))
 
@@ -298,3 +299,21 @@ def test_an_outage_is_told_without_the_password() -> None:
         return str(told.value)
 
     assert "hush-hush" not in asyncio.run(asyncio.wait_for(go(), PATIENCE))
+
+
+def test_a_hint_whose_handling_fails_stops_no_other_one() -> None:
+    handled: list[str] = []
+
+    async def handle(hint: Hint) -> None:
+        handled.append(hint.run_id)
+        if hint.run_id == "bad":
+            raise ValueError("as an engine's bug would")
+
+    async def go() -> None:
+        queue = InProcessQueue(handle, workers=1)
+        await queue.enqueue([run_hint("bad"), run_hint("good")])
+        while handled != ["bad", "good"]:
+            await asyncio.sleep(0)
+        await queue.close()
+
+    asyncio.run(asyncio.wait_for(go(), PATIENCE))

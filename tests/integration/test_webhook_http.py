@@ -16,6 +16,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from agents.webhook import WebhookRequest, Webhooks
 from agents.webhook.http_webhooks import HttpWebhooks
+from agents.webhook.signing import webhook_id
 from envelope.effect import Receipt
 from envelope.errors import NotSent, Refused
 from envelope.resources import Resources
@@ -306,7 +307,8 @@ def test_what_was_cut_off_goes_again_under_the_same_id() -> None:
             return sink.requests, step.waits, str(done.records[0].data["key"])
 
     requests, waits, key = asyncio.run(scenario())
-    assert [request.headers["webhook-id"] for request in requests] == ["lead-7", "lead-7"]
+    ids = [request.headers["webhook-id"] for request in requests]
+    assert ids == [webhook_id("t1", "lead-7")] * 2
     assert requests[0].body == requests[1].body
     assert len(waits) == 1
     assert key == "lead-7"

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from agents import agent
 from control import AsyncMuster, CampaignManager
 from control.async_manager import AsyncCampaignManager
+from control.people_only import check_person
 from envelope import Envelope
 from envelope.approval import ApprovalRequest, ApprovalState
 from envelope.effect import Effect, EffectState
@@ -23,6 +24,7 @@ from envelope.errors import (
     InvalidInput,
     UnknownApproval,
     UnknownEffect,
+    UnknownRun,
 )
 from envelope.ids import new_id
 from envelope.ports.journal_rows import RunState
@@ -33,6 +35,7 @@ from tests.rig.delivery_flows import SENT
 from tests.rig.flows import Words
 from tests.services.waiting import wait_until
 from tests.unit.test_control_backend import RecordingQueue, ToldWakeups, backend_over
+from worker.delivery.deciding import leave_decisions_to_others
 from worker.settings import Settings
 
 
@@ -253,6 +256,44 @@ def test_a_plain_agent_does_not_either() -> None:
         run = manager.ingest_event({"flow": "deed-flow-plain", "payload": {"what": "approve"}})
         told = run.result(10).records[0].data["told"]
     assert told == "Agent 'deed-doer-plain' cannot approve: that is left to people."
+
+
+def test_a_worker_process_decides_nothing_in_any_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.delivery.deciding._EXECUTES_AGENTS", threading.Event())
+    told: list[str] = []
+
+    def decide() -> None:
+        with pytest.raises(ApprovalRefused) as refused:
+            check_person("ada", "approve")
+        told.append(str(refused.value))
+
+    assert check_person("ada", "approve") == "ada"
+    leave_decisions_to_others()
+    thread = threading.Thread(target=decide)
+    thread.start()
+    thread.join()
+    assert told[0].startswith("A worker's process cannot approve: that is left to people.")
+
+
+def test_the_runs_of_other_tenants_look_like_none() -> None:
+    async def scenario() -> None:
+        async with office() as one:
+            row = await one.ask()
+            asked = one.muster.approvals.list, one.muster.effects.list
+            assert len(await one.muster.approvals.list(run=row.run_id, tenant="default")) == 1
+            assert not await one.muster.effects.list(run=row.run_id[-8:], tenant="default")
+            for listed in asked:
+                for theirs, nobodys in ((row.run_id, "0" * 36), (row.run_id[-8:], "0" * 8)):
+                    told = [await _refusal(listed, name) for name in (theirs, nobodys)]
+                    assert told[0].replace(theirs, "X") == told[1].replace(nobodys, "X")
+
+    asyncio.run(scenario())
+
+
+async def _refusal(listed: Any, name: str) -> str:
+    with pytest.raises(UnknownRun) as refused:
+        await listed(run=name, tenant="other")
+    return str(refused.value)
 
 
 @orchestrator("consent-here")

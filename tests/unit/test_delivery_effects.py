@@ -422,6 +422,167 @@ def test_what_was_cut_off_and_may_not_go_again_now_is_not_called_unsent() -> Non
     run(body)
 
 
+CUT = ConnectionResetError("cut")
+HOOK = replace(EFFECT, deduplicates=True)
+
+
+@pytest.mark.parametrize("what", ["suppressed", "expired"])
+def test_what_goes_again_goes_under_the_rules_of_then(what: str) -> None:
+    async def body(one: Desk) -> None:
+        await one.approve(HOOK)
+        with pytest.raises(Retryable):
+            await one.perform(HOOK, raising(CUT))
+        if what == "expired":
+            one.time.advance(101)
+        else:
+            who = Suppression(tenant="default", channel="*", recipient="ada@example.com")
+            await one.journal.suppress(who)
+        with pytest.raises(EffectUnknown, match="cut off"):
+            await one.perform(HOOK)
+        assert not one.sent
+        assert (await one.row()).state is EffectState.INTENDED
+        await one.journal.unsuppress("default", "*", "ada@example.com")
+        if what == "expired":
+            await one.approve(HOOK)
+        await one.perform(HOOK)
+        assert one.sent == ["k"]
+
+    run(body, approval_channels="email")
+
+
+def test_only_a_no_for_good_says_that_a_cut_off_act_did_not_happen() -> None:
+    async def body(one: Desk) -> None:
+        with pytest.raises(Retryable):
+            await one.perform(HOOK, raising(CUT))
+        with pytest.raises(NotSent, match="503"):
+            await one.perform(HOOK, raising(NotSent("503")))
+        assert (await one.row()).state is EffectState.INTENDED, "the first may have arrived"
+        counted = await one.journal.reached("default", "email", ["ada@example.com"], 60)
+        assert counted == {"ada@example.com": 1}
+        with pytest.raises(Refused):
+            await one.perform(HOOK, raising(Refused("400")))
+        assert (await one.row()).state is EffectState.FAILED
+        with pytest.raises(NotSent):
+            await one.perform(HOOK, raising(NotSent("503")))
+        assert (await one.row()).state is EffectState.FAILED, "this one began anew"
+
+    run(body)
+
+
+def test_what_was_taken_back_may_have_happened_before() -> None:
+    async def body(one: Desk) -> None:
+        with pytest.raises(Retryable):
+            await one.perform(HOOK, raising(CUT))
+        intend = one.journal.intend
+
+        async def lapsing(intent: Any) -> Any:
+            made = await intend(intent)
+            one.hold.lapses += 1
+            return made
+
+        one.journal.intend = lapsing  # type: ignore[method-assign]
+        with pytest.raises(NotSent):
+            await one.perform(HOOK)
+        assert (await one.row()).state is EffectState.INTENDED
+
+    run(body)
+
+
+@pytest.mark.parametrize("effect", [EFFECT, HOOK])
+def test_an_intent_whose_answer_was_lost_goes_on(
+    monkeypatch: pytest.MonkeyPatch, effect: Effect
+) -> None:
+    monkeypatch.setattr("worker.engine.persist.AGAIN_SECONDS", 0.001)
+
+    async def body(one: Desk) -> None:
+        intend, answers = one.journal.intend, [False, True]
+
+        async def losing(intent: Any) -> Any:
+            made = await intend(intent)
+            if answers.pop(0):
+                return made
+            raise JournalUnavailable("the answer was lost")
+
+        one.journal.intend = losing  # type: ignore[method-assign]
+        await one.perform(effect)
+        row = await one.row()
+        assert (row.state, row.tries, one.sent) == (EffectState.SENT, 1, ["k"])
+
+    run(body)
+
+
+def test_what_a_sender_says_is_masked_and_kept_however_odd_it_is() -> None:
+    async def body(one: Desk) -> None:
+        async def send(key: str) -> Receipt:
+            odd: Any = float("nan")
+            return {"said": f"a\x00b\ud800 {SECRET}", "api_key": "x", "n": [odd, 1.5]}
+
+        effect = replace(EFFECT, title=f"To Ada {SECRET}\x00")
+        sent = await one.perform(effect, send)
+        row = await one.row()
+        assert (row.state, row.title) == (EffectState.SENT, "To Ada ***")
+        expected = {"said": "ab? ***", "api_key": "***", "n": ["nan", 1.5]}
+        assert row.receipt == sent.receipt == expected
+        with pytest.raises(Refused):
+            await one.perform(replace(EFFECT, key="k2"), raising(Refused(f"\x00no\udc00 {SECRET}")))
+        failed = await one.row("k2")
+        assert (failed.state, failed.reason) == (EffectState.FAILED, "no? ***")
+        told = str(await one.journal.events(one.origin.run_id))
+        assert SECRET not in told
+        assert "Ada" not in told
+
+    run(body)
+
+
+def test_the_gate_does_not_count_the_effect_itself() -> None:
+    async def body(one: Desk) -> None:
+        with pytest.raises(Retryable):
+            await one.perform(HOOK, raising(CUT))
+        assert await one.missing(HOOK) == []
+        assert await one.missing(replace(HOOK, key="other")) == ["frequency"]
+
+    run(body, delivery_cap="1/1d")
+
+
+def test_quiet_hours_that_begin_while_the_lease_is_waited_for_count() -> None:
+    async def body(one: Desk) -> None:
+        async def assured() -> None:
+            one.time.advance(1_800)
+
+        one.hold.assured = assured  # type: ignore[method-assign]
+        assert await one.missing() == [], "by the journal's clock it is 13:46"
+        with pytest.raises(Gated) as gated:
+            await one.perform()
+        assert [each.rule for each in gated.value.missing] == ["quiet_hours"]
+        assert await one.missing() == ["quiet_hours"]
+        assert not one.sent
+
+    run(body, delivery_quiet="14:00-15:00 UTC")
+
+
+def test_who_meets_a_living_sender_in_quiet_hours_waits_for_it() -> None:
+    async def body(one: Desk) -> None:
+        other, begun, go_on = await claimed(one.journal), asyncio.Event(), asyncio.Event()
+
+        async def slow(key: str) -> Receipt:
+            begun.set()
+            await go_on.wait()
+            return await one.send(key)
+
+        sending = asyncio.create_task(one.perform(HOOK, slow))
+        await begun.wait()
+        one.time.advance(1_800)
+        await one.journal.beat(WorkerInfo(worker_id="w", hostname="h", pid=1), 10)
+        with pytest.raises(NotSent, match="right now"):
+            await one.effects.perform(other, HOOK, one.send)
+        go_on.set()
+        await sending
+        assert (await one.effects.perform(other, HOOK, one.send)).before is True
+        assert one.sent == ["k"]
+
+    run(body, delivery_quiet="14:00-15:00 UTC")
+
+
 async def _cancelled_while_sending(one: Desk, send: Any, effect: Effect = EFFECT) -> None:
     begun = asyncio.Event()
 

@@ -336,8 +336,10 @@ def test_what_a_person_settled_as_failed_is_sent_when_its_run_is_repeated(
         ACT.clear()
         (row,) = await rig.journal.effects(EffectFilter(state=EffectState.UNKNOWN))
         await rig.journal.settle_effect("default", row.key, EffectState.FAILED, by="ada")
+        rig.time.advance(86_401)
+        await rig.worker("a").lease.take()
         again = await repeat(rig, failed, keep=True)
-        assert again.state is RunState.WAITING, "a person is asked anew"
+        assert again.state is RunState.WAITING, "the consent has lapsed: a person is asked anew"
         assert not SENT
         (anew,) = await approvals(rig, run_id=again.run_id)
         await decide(rig, anew)
@@ -345,6 +347,45 @@ def test_what_a_person_settled_as_failed_is_sent_when_its_run_is_repeated(
         made = envelope(await rig.until_ended(again.run_id))
         assert made.records[0].data["sent_before"] is False
         assert len(SENT) == 1
+
+    run(body)
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_what_was_gated_is_judged_anew_when_its_run_is_repeated(looks: bool) -> None:
+    async def body(rig: Rig) -> None:
+        if not looks:  # then it is the step that is gated, at its intent
+            gate = Gate(0, 0.0)
+            rig.worker("a").parts.resources.provide(DeliveryGate, lambda: gate)
+        one, two = await letter(rig, "One"), await letter(rig, "Two")
+        shy = Suppression(tenant="default", channel="post", recipient="shy@example.com")
+        await rig.journal.suppress(shy)
+        drafts = [{"run_id": one, "to": TO}, {"run_id": two, "to": "shy@example.com"}]
+        first = await deliver(rig, *drafts)
+        second = await repeat(rig, first, keep=True)
+        assert [rules(envelope(run)) for run in (first, second)] == [[["suppressed"]]] * 2
+        await rig.journal.unsuppress("default", "post", "shy@example.com")
+        third = envelope(await repeat(rig, second, keep=True))
+        assert third.status == "success"
+        assert [text for _, text in SENT] == ["Hello\n\nOne", "Hello\n\nTwo"]
+
+    run(body)
+
+
+def test_drafts_of_one_run_are_read_from_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(rig: Rig) -> None:
+        source, read = await letter(rig), list[str]()
+        steps = rig.journal.steps
+
+        async def counted(run_id: str) -> Any:
+            read.append(run_id)
+            return await steps(run_id)
+
+        monkeypatch.setattr(rig.journal, "steps", counted)
+        people = [f"p{number}@example.com" for number in range(5)]
+        made = envelope(await deliver(rig, *({"run_id": source, "to": to} for to in people)))
+        assert len(made.records) == len(SENT) == 5
+        assert read.count(source) == 1
 
     run(body)
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from envelope import Envelope
+from envelope.effect import EffectState
 from envelope.ports.journal_rows import Event
+from envelope.ports.ledger import EffectRow
 from tests.rig.faults.checker import RULES, check
 from tests.rig.faults.facts import Facts, RunFacts
 from tests.rig.faults.history import Line
@@ -18,6 +20,7 @@ from tests.rig.faults.report import percentile, report
 from tests.rig.faults.rules_steps import late_starts, resume_seconds
 
 A, B = 100, 200  # processes
+ADA, HOOK = "ada@example.org", "/hook/7"
 Told = tuple[float, str, str | None, dict[str, Any]]
 
 
@@ -99,6 +102,36 @@ def call(begun: float, ended: float, pid: int = A, agent: str = "rig-writer") ->
 def locked(at: float, owner: str, what: str = "locked") -> Line:
     return line(at, what, key="k", owner=owner)
 
+
+def delivering(channel: str, to: str, **more: Any) -> Line:
+    wanted = {"allow_delivery": True, "delivers": {"channel": channel, "to": to}, "numbers": None}
+    return accepted(expect=["succeeded", "failed"], **{**wanted, **more})
+
+
+def effect(channel: str, state: EffectState = EffectState.SENT, **more: Any) -> EffectRow:
+    facts = {"key": f"key of {channel}", "recipients": [ADA if channel == "email" else "127.0.0.1"]}
+    made = {"tenant": "default", "run_id": "r9", "step": "send", "tries": 1, "intended_at": 1.0}
+    known = {"content_sha256": "", "title": "", "deduplicates": channel == "webhook"}
+    return EffectRow(channel=channel, state=state, **{**facts, **made, **known, **more})
+
+
+def data(at: float = 2.0, to: str = ADA) -> list[Line]:
+    return [line(at, "data", recipients=[to]), line(at, "mail", sender="us", recipients=[to])]
+
+
+def hook(at: float = 2.0, path: str = HOOK, key: str = "key of webhook", body: str = "1") -> Line:
+    return line(at, "webhook", path=path, key=key, sha256=body)
+
+
+def malformed(**more: Any) -> Line:
+    facts = {"flow": "rig-chain", "error": "InvalidInput", "code": "VALIDATION_FAILED"}
+    return line(1.0, "malformed", **{"key": "k7", **facts, **more})
+
+
+MAILED = replace(GOOD, lines=[delivering("email", ADA), *data()], effects=[effect("email")])
+HOOKED = replace(GOOD, lines=[delivering("webhook", HOOK), hook()], effects=[effect("webhook")])
+FAILED = {"r1": run([STARTED, (4.0, "run.failed", None, {})], "failed")}
+NOBODY_KNOWS = replace(MAILED, runs=FAILED, logs=[], effects=[effect("email", EffectState.UNKNOWN)])
 
 OTHER = replace(run([(3.5, *STARTED[1:]), (5.0, *END[1:])], run_id="r2"), key="k2")
 
@@ -196,6 +229,63 @@ BAD: dict[str, tuple[str, Facts]] = {
         "poison lives",
         with_lines(accepted(expect=["dead"], numbers=None), *(start(1.1, "s0") for _ in range(31))),
     ),
+    "a second DATA": ("mailed twice", with_lines(*data(3.0), facts=MAILED)),
+    "a second DATA that was cut off": ("mailed twice", with_lines(data(3.0)[0], facts=MAILED)),
+    "a webhook under another key": ("second effect", with_lines(hook(key="k2"), facts=HOOKED)),
+    "a webhook with another body": ("second effect", with_lines(hook(body="2"), facts=HOOKED)),
+    "a webhook that nobody intended": ("sent without intent", with_lines(hook(3.0), facts=HOOKED)),
+    "an e-mail without permission": (
+        "without permission",
+        replace(MAILED, lines=[delivering("email", ADA, allow_delivery=False), *data()]),
+    ),
+    "a webhook without permission": (
+        "without permission",
+        replace(HOOKED, lines=[delivering("webhook", HOOK, allow_delivery=False), hook()]),
+    ),
+    "an e-mail begun without permission": (
+        "without permission",
+        replace(
+            GOOD,
+            lines=[delivering("email", ADA, allow_delivery=False)],
+            effects=[effect("email", EffectState.FAILED)],
+        ),
+    ),
+    "an e-mail to a stranger": (
+        "without permission",
+        with_lines(*data(to="eve@example.org"), facts=MAILED),
+    ),
+    "an e-mail that nobody wrote down": ("not in the ledger", replace(MAILED, effects=[])),
+    "an e-mail whose outcome was forgotten": (
+        "not in the ledger",
+        replace(MAILED, effects=[effect("email", EffectState.INTENDED)]),
+    ),
+    "a webhook of which nobody knows": (
+        "not in the ledger",
+        replace(HOOKED, effects=[effect("webhook", EffectState.UNKNOWN)]),
+    ),
+    "an e-mail that never came": ("never sent", replace(MAILED, lines=MAILED.lines[:1])),
+    "a webhook that never came": ("never sent", replace(HOOKED, lines=HOOKED.lines[:1])),
+    "a delivery that did nothing": (
+        "ended without effect",
+        replace(MAILED, lines=MAILED.lines[:1], effects=[]),
+    ),
+    "a delivery that failed for nothing": (
+        "ended without effect",
+        replace(NOBODY_KNOWS, effects=[effect("email", EffectState.FAILED)]),
+    ),
+    "a delivery that succeeded though nobody knows": (
+        "ended without effect",
+        replace(MAILED, effects=[effect("email", EffectState.UNKNOWN)]),
+    ),
+    "malformed and accepted": (
+        "not refused",
+        with_lines(malformed(error=None, code=None, run="r1")),
+    ),
+    "malformed and crashed": (
+        "not refused",
+        with_lines(malformed(error="KeyError", code=None)),
+    ),
+    "malformed and yet a run": ("changed something", with_lines(malformed(key="k1"))),
     "a secret in a log": ("secret in a log", replace(GOOD, logs=[{"text": "the canary sings"}])),
     "a secret in an event": (
         "secret told",
@@ -211,6 +301,22 @@ BAD: dict[str, tuple[str, Facts]] = {
 def test_a_good_history_has_no_violation() -> None:
     assert check(GOOD) == []
     assert check(TAKEN_OVER) == []
+    assert check(with_lines(malformed())) == []
+    assert check(MAILED) == check(HOOKED) == []
+
+
+def test_what_nobody_knows_may_fail_and_may_turn_out_to_have_been_sent() -> None:
+    assert check(NOBODY_KNOWS) == []
+    assert check(replace(NOBODY_KNOWS, effects=[effect("email")])) == []
+
+
+def test_a_webhook_that_was_cut_off_lands_again_under_its_key() -> None:
+    again = with_lines(hook(3.0), facts=HOOKED)
+    assert check(replace(again, effects=[effect("webhook", tries=2)])) == []
+
+
+def test_a_delivery_without_permission_does_nothing() -> None:
+    assert check(replace(GOOD, lines=[delivering("email", ADA, allow_delivery=False)])) == []
 
 
 @pytest.mark.parametrize(("name", "facts"), BAD.values(), ids=BAD.keys())
@@ -271,6 +377,8 @@ def test_deaths_by_a_fault_or_by_poison_are_no_surprise() -> None:
 def test_times_from_kill_to_resumed_work_and_their_percentiles() -> None:
     assert resume_seconds(TAKEN_OVER) == [pytest.approx(0.4)]
     assert resume_seconds(GOOD) == []
+    killed_later = replace(TAKEN_OVER, lines=[accepted(), *fault("kill", A, 2.45, 2.45)])
+    assert resume_seconds(killed_later) == []
     hundred = [float(n) for n in range(1, 101)]
     assert (percentile(hundred, 0.5), percentile(hundred, 0.99)) == (50.0, 99.0)
     assert percentile([7.0], 0.99) == 7.0
@@ -282,3 +390,4 @@ def test_the_report_names_what_was_found() -> None:
     assert "seed 7" in text
     assert "VIOLATION rule 5, above the limit" in text
     assert "2 of 1" in text
+    assert "effects: email sent 1; begun more than once 0" in report(MAILED, [], 7, 1.0)

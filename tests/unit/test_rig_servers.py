@@ -214,11 +214,12 @@ def test_a_webhook_and_a_mail_are_kept(thread: LoopThread, history: History) -> 
     with smtplib.SMTP("127.0.0.1", mails.port, timeout=5) as smtp:
         smtp.sendmail("a@test", ["b@test", "c@test"], "Subject: hi\r\n\r\nthere")
     assert [request.json() for request in hooks.requests] == [{"a": 1}]
-    (mail,) = mails.mails
-    assert (mail.sender, mail.recipients) == ("a@test", ("b@test", "c@test"))
-    assert mail.data.endswith(b"there\r\n")
-    assert [line["what"] for line in history.lines()] == ["webhook", "mail"]
-    assert history.lines()[0]["key"] == "k1"
+    (taken,) = mails.mails
+    assert (taken.sender, taken.recipients) == ("a@test", ("b@test", "c@test"))
+    assert taken.data.endswith(b"there\r\n")
+    hook, data, mail = history.lines()
+    assert [hook["what"], data["what"], mail["what"]] == ["webhook", "data", "mail"]
+    assert (hook["key"], data["recipients"]) == ("k1", ["b@test", "c@test"])
     hooks.close()
     mails.close()
 

@@ -75,14 +75,14 @@ def test_what_is_prepared_is_what_is_sent() -> None:
     )
     assert sent.data["receipt"] == {"status": 202}
     assert sent.provenance.row_id == "k-1"
-    assert [key for _, key in webhooks.posted] == ["k-1"]
+    assert [key for _, key in webhooks.posted] == [webhook_id("t1", "k-1")]
 
 
 def test_without_a_key_the_steps_own_is_used() -> None:
     webhooks = _Posted()
     step = DeliveringStep(_resources(webhooks), RecordingEffects())
     asyncio.run(step.run("webhook", {**REQUEST, "key": None}))
-    assert [key for _, key in webhooks.posted] == ["run-1:step-1"]
+    assert [key for _, key in webhooks.posted] == [webhook_id("t1", "run-1:step-1")]
 
 
 def test_what_the_gate_keeps_back_is_not_sent() -> None:

@@ -175,6 +175,8 @@ def test_private_addresses_need_the_setting(address: str) -> None:
         "168.63.129.16",
         "192.0.0.192",
         "fd00:ec2::254",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
         "224.0.0.1",
         "239.255.255.255",
         "240.0.0.1",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from shlex import quote
 from typing import Any
 
@@ -94,7 +93,7 @@ class LedgerEffects:
             epoch=origin.epoch,
             executor=origin.executor,
             nonce=new_id(),
-            rules=partial(policy.missing, effect, allow_delivery=origin.allow_delivery),
+            rules=lambda now: policy.missing(effect, allow_delivery=origin.allow_delivery, now=now),
             cap=policy.cap,
             approval_role=policy.approval_role(effect.channel),
         )

@@ -60,7 +60,7 @@ class RunApprovals:
             channel=request.channel,
             content=request.content,
             content_sha256=request.sha256,
-            title=request.title,
+            title=self._parts.redactor.text(request.title),
             role=request.role,
             expires_seconds=min(request.expires_seconds or longest, longest),
         )

@@ -112,7 +112,7 @@ async def _start(*arguments: str, pass_fds: tuple[int, ...] = ()) -> asyncio.sub
         *arguments,
         stdin=asyncio.subprocess.PIPE,
         pass_fds=pass_fds,
-        start_new_session=True,  # what stops the worker's group stops the worker, not what it watches
+        start_new_session=True,  # what stops the worker's group does not stop what it watches
     )
 
 

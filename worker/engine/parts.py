@@ -81,7 +81,8 @@ class EngineParts:
     def effects(self) -> Effects:
         """What performs the steps' effects."""
         policy = DeliveryPolicy.of(self.settings)
-        return self.telemetry.effects(LedgerEffects(self.ledger, policy, self.hold, self.log))
+        performing = LedgerEffects(self.ledger, policy, self.hold, self.log, redactor=self.redactor)
+        return self.telemetry.effects(performing)
 
     @cached_property
     def limits(self) -> AgentLimits:

@@ -100,7 +100,6 @@ class _Inspected:
         inspector = Inspector(self.quarantine, self.sep)
         return lambda **options: InspectedRedis(inspector=inspector, **options)
 
-
     def _create_client(self, asynchronous: bool = False) -> Any:
         """One client for all commands of the channel: kombu makes one for each of them, which costs
         more than the command. The client that waits for messages stays its own.

@@ -6,8 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from envelope.ports.journal_rows import Hint
 from envelope.ports.queue import topic
+
+log = structlog.get_logger(__name__)
 
 Handler = Callable[[Hint], Awaitable[object]]
 
@@ -46,6 +50,8 @@ class InProcessQueue:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        self._waiting = asyncio.PriorityQueue()
+        self._depths.clear()
 
     def _start(self) -> None:
         if not self._tasks:
@@ -55,4 +61,8 @@ class InProcessQueue:
         while True:
             _, _, hint = await self._waiting.get()
             self._depths[topic(hint)] -= 1
-            await self._handler(hint)
+            try:
+                await self._handler(hint)
+            except Exception:
+                # As with a broker: whoever looks after runs sends it again, and others go on.
+                log.exception("hint.failed", run=hint.run_id, step=hint.step)

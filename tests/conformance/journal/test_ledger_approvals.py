@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -425,6 +426,14 @@ def test_approvals_are_listed_newest_first(backend: Backend) -> None:
         assert await listed(tenant="other") == ["pending"]
         assert await listed(run_id=made["vain"].run_id) == ["vain"]
         assert await listed(channel="sms") == ["late"]
+        assert await listed(content_sha256="c1") == ["approved"]
+        assert await listed(content_sha256="c1", state=APPROVED, tenant="default") == ["approved"]
+        assert await listed(content_sha256="none") == []
+        (bare,) = await books.approvals(ApprovalFilter(content_sha256="c1", contents=False))
+        whole = await books.approval(bare.approval_id)
+        assert whole is not None
+        assert (bare.content, whole.content) == ("", CONTENT)
+        assert replace(bare, content=CONTENT) == whole
         for row in await books.approvals(ApprovalFilter(state=EXPIRED)):
             assert row.state is EXPIRED
 

@@ -107,6 +107,9 @@ def test_every_recipient_counts(backend: Backend) -> None:
             "none": 0,
         }
         assert await books.reached("default", "sms", ["x"], 60) == {"x": 0}
+        every = await books.reached("default", "email", ["x"], 60)
+        but_one = await books.reached("default", "email", ["x"], 60, but="a")
+        assert but_one == {"x": every["x"] - 1}
         assert await books.reached("other", "email", ["x"], 60) == {"x": 0}
         assert await books.reached("default", "email", [], 60) == {}
 

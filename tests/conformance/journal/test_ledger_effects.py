@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from envelope.effect import EffectState
+from envelope.effect import EffectState, Missing
 from envelope.errors import (
     Cancelled,
     EffectConflict,
@@ -16,7 +16,7 @@ from envelope.errors import (
 )
 from envelope.events import EventType
 from envelope.ports.journal_rows import Claim, Replay, RunState, StepCommit, StepState
-from envelope.ports.ledger import Conclusion, EffectFilter, EffectRow
+from envelope.ports.ledger import Conclusion, EffectFilter, EffectRow, Suppression
 from tests.conformance.journal.making import (
     Backend,
     Books,
@@ -36,6 +36,7 @@ from tests.conformance.journal.making_effects import (
     concluded,
     executing,
     gone,
+    kept,
 )
 
 SENT, FAILED, UNKNOWN = EffectState.SENT, EffectState.FAILED, EffectState.UNKNOWN
@@ -298,6 +299,53 @@ def test_what_another_is_sending_is_looked_at_later(backend: Backend, deduplicat
         again = await books.intend(an_intent(other, deduplicates=deduplicates))
         assert again.effect is not None
         assert (again.go, again.effect.state) == (False, SENT)
+
+    backend.using(body)
+
+
+def test_what_is_repeated_goes_under_the_rules_that_hold_by_then(backend: Backend) -> None:
+    async def body(books: Books) -> None:
+        claim = await claimed(books)
+        await begun(books, claim, deduplicates=True)
+        taken = await reclaimed(books, claim)
+        asked: list[float] = []
+
+        def quiet(now: float) -> list[Missing]:
+            asked.append(now)
+            return [Missing(rule="quiet_hours", message="Hush.")]
+
+        await books.suppress(
+            Suppression(tenant="default", channel="email", recipient="ann@example.com")
+        )
+        found = await books.intend(an_intent(taken, deduplicates=True, rules=quiet))
+        assert kept(found) == ["quiet_hours", "suppressed"]
+        assert asked == [pytest.approx(await books.now(), abs=5)]
+        assert found.effect is not None
+        assert (found.effect.state, found.effect.tries) == (EffectState.INTENDED, 1)
+        assert await books.effect("default", "k") == found.effect
+
+    backend.using(body)
+
+
+@pytest.mark.parametrize("deduplicates", [False, True])
+def test_the_repetition_of_an_intent_goes_where_the_first_was_written(
+    backend: Backend, deduplicates: bool
+) -> None:
+    async def body(books: Books) -> None:
+        claim = await claimed(books)
+        intent = an_intent(claim, deduplicates=deduplicates, nonce="n1")
+        first = gone(await books.intend(intent))
+        assert gone(await books.intend(intent)) == first
+        assert (first.tries, first.unresolved) == (1, False)
+        other = await books.intend(an_intent(claim, deduplicates=deduplicates, nonce="n2"))
+        assert other.go is deduplicates
+        if deduplicates:
+            assert gone(other).unresolved
+            found = await books.effect("default", "k")
+            assert found is not None
+            assert found.unresolved
+            await books.conclude(a_conclusion(gone(other), FAILED))
+            assert not (await begun(books, claim, deduplicates=True)).unresolved
 
     backend.using(body)
 

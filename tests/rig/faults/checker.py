@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tests.rig.faults import rules_cluster, rules_runs, rules_steps
+from tests.rig.faults import rules_cluster, rules_effects, rules_runs, rules_steps
 from tests.rig.faults.facts import Facts
 from tests.rig.faults.violation import Violation
 
@@ -30,6 +30,13 @@ RULES: tuple[Rule, ...] = (
     rules_cluster.nothing_starts_after_a_cancel,
     rules_cluster.poison_ends_dead,
     rules_cluster.secrets_stay_secret,
+    rules_effects.e_mails_have_one_data,
+    rules_effects.webhooks_have_one_effect,
+    rules_effects.nobody_is_reached_without_permission,
+    rules_effects.the_ledger_knows_what_was_sent,
+    rules_effects.what_is_told_arrived,
+    rules_effects.deliveries_end_as_the_ledger_says,
+    rules_effects.malformed_input_changes_nothing,
 )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from control import Muster, Run
-from envelope.errors import MusterError
+from envelope.errors import MusterError, Unavailable
 from tests.rig.faults.history import History
 
 _AGAIN_SECONDS = 0.2
@@ -24,20 +24,29 @@ class Wish:
         numbers: What the records of its envelope say when it succeeds; None to not look.
         cancel_after: Seconds after acceptance at which it is cancelled; None never.
         twice: Whether the request is sent again, as a client does that saw no answer.
+        allow_delivery: Whether it may reach the outside world.
+        delivers: By which `channel` and `to` whom it wants to reach; None nobody.
+        malformed: Whether it must be refused.
     """
 
     flow: str
-    plan: dict[str, Any]
+    plan: Any
     expect: Sequence[str] = ("succeeded",)
     numbers: Sequence[int] | None = None
     user: str | None = None
     singleton: str | None = None
     cancel_after: float | None = None
     twice: bool = False
+    allow_delivery: bool = False
+    delivers: Mapping[str, str] | None = None
+    malformed: bool = False
 
 
 class Client:
-    """Writes `accepted`, `refused`, `cancel.acknowledged` and `read` into the history."""
+    """Writes into the history what it was told.
+
+    `accepted`, `refused`, `malformed` (and the answer to that), `cancel.acknowledged`, `read`.
+    """
 
     def __init__(self, muster: Muster, history: History) -> None:
         self._muster = muster
@@ -49,7 +58,7 @@ class Client:
         """Ask until the run is accepted; the key makes that safe."""
         while True:
             try:
-                run = self._muster.enqueue(wish.flow, wish.plan, key=key, user=wish.user)
+                run = self._enqueue(wish, key)
             except MusterError as error:
                 self._history.write("refused", key=key, code=error.code)
                 time.sleep(_AGAIN_SECONDS)
@@ -62,10 +71,27 @@ class Client:
                 expect=list(wish.expect),
                 numbers=None if wish.numbers is None else list(wish.numbers),
                 singleton=wish.singleton,
+                allow_delivery=wish.allow_delivery,
+                delivers=wish.delivers,
             )
             with self._lock:
                 self.runs.append(run.id)
             return run
+
+    def err(self, wish: Wish, key: str) -> None:
+        """Ask for what must be refused, and write down what came of it; outages are waited out."""
+        while True:
+            try:
+                run = self._enqueue(wish, key)
+            except Unavailable:
+                time.sleep(_AGAIN_SECONDS)
+                continue
+            except Exception as error:
+                answer = {"error": type(error).__name__, "code": getattr(error, "code", None)}
+            else:
+                answer = {"error": None, "code": None, "run": run.id}
+            self._history.write("malformed", flow=wish.flow, key=key, **answer)
+            return
 
     def cancel(self, run: Run) -> None:
         """Ask until the cancel is acknowledged."""
@@ -90,6 +116,11 @@ class Client:
                 continue
             self._history.write("read", run=run.id, events=seen)
             return
+
+    def _enqueue(self, wish: Wish, key: str) -> Run:
+        return self._muster.enqueue(
+            wish.flow, wish.plan, key=key, user=wish.user, allow_delivery=wish.allow_delivery
+        )
 
 
 class Load:
@@ -153,6 +184,9 @@ class Load:
             self._guarded(lambda wish=wish, number=number: self._one(wish, f"key-{number}"))
 
     def _one(self, wish: Wish, key: str) -> None:
+        if wish.malformed:
+            self._client.err(wish, key)
+            return
         run = self._client.submit(wish, key)
         if wish.twice:
             self._client.submit(wish, key)

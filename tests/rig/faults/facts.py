@@ -14,9 +14,11 @@ from typing import Any
 from control import Muster
 from envelope.events import TERMINAL_EVENTS
 from envelope.ports.journal_rows import TERMINAL_STATES, Event, Run
+from envelope.ports.ledger import EffectRow
 from tests.rig.faults.history import History, Line
 
 _PAGE = 500
+_MOST_EFFECTS = 10_000
 _WORKER_ID = re.compile(r"-(\d+)-[0-9a-f]{8}$")
 _TERMINAL = frozenset(str(event) for event in TERMINAL_EVENTS)
 _SETTLED = frozenset({"step.succeeded", "step.failed"})
@@ -90,6 +92,7 @@ class Facts:
         runs: By id.
         logs: The workers' log lines as objects; `text` is the whole line, `host` the process of
             the worker to which it belongs, whose child may have written it.
+        effects: What the ledger says was done to the outside world.
         limits: By agent, how many of its calls may be inside the stub model at once.
         lease, heartbeat: Of the workers, in seconds.
         max_losses: After how many losses of its own doing a run is dead.
@@ -99,6 +102,7 @@ class Facts:
     lines: Sequence[Line]
     runs: Mapping[str, RunFacts]
     logs: Sequence[Mapping[str, Any]] = ()
+    effects: Sequence[EffectRow] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
     lease: float = 3.0
     heartbeat: float = 1.0
@@ -148,7 +152,8 @@ class Facts:
 def read_facts(muster: Muster, history: History, logs: Mapping[int, Path], **more: Any) -> Facts:
     """Read everything by the public API; `logs` by the worker's process."""
     lines = [line for pid, log in logs.items() for line in _log_lines(pid, log)]
-    return Facts(history.lines(), dict(_runs(muster)), lines, **more)
+    effects = muster.effects.list(limit=_MOST_EFFECTS)
+    return Facts(history.lines(), dict(_runs(muster)), lines, effects, **more)
 
 
 def facts_of_run(run: Run, events: Sequence[Event]) -> RunFacts:

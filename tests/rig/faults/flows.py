@@ -9,6 +9,9 @@ from pydantic import BaseModel
 from envelope import Envelope
 from orchestrators import orchestrator
 from tests.rig.faults.agents import Work
+from tests.rig.faults.delivering import deliver
+
+__all__ = ["deliver"]
 
 
 class Plan(BaseModel):

@@ -11,7 +11,7 @@ from typing import Any
 from envelope.canonical import canonical_json, sha256_hex
 from envelope.ids import new_id
 from envelope.ports.journal_rows import TERMINAL_STATES, Hint, NewRun, RunFilter
-from envelope.resources import Resources
+from envelope.ports.ledger import EffectFilter
 from orchestrators.registry import FLOWS
 from tests.rig.faults.facts import Facts, facts_of_run
 from tests.rig.faults.history import History
@@ -23,6 +23,7 @@ from worker.engine.parts import EngineParts
 from worker.engine.service import EngineService
 from worker.journal.memory import MemoryJournal
 from worker.queue.in_process import InProcessQueue
+from worker.resources import resources_of
 from worker.settings import Settings
 from worker.wakeups.in_process import InProcessWakeups
 
@@ -31,10 +32,15 @@ PIDS = (1001, 1002)
 
 _DEADLINE_SECONDS = 15.0
 _STOP_SECONDS = 5.0
+_MOST = 1_000
 
 
 class Pair:
     """Workers that can be frozen; the first one gets all messages while it lives.
+
+    Args:
+        folder: Where the history is kept.
+        more: Further settings of the workers.
 
     Attributes:
         history: Of agents, faults and client.
@@ -43,7 +49,8 @@ class Pair:
         workers: The two.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
+        self._settings = Settings(lease_seconds=LEASE, heartbeat_seconds=HEARTBEAT, **more)
         self.history = History(folder / "history.jsonl")
         self.log = LogLines()
         self.journal = MemoryJournal()
@@ -55,7 +62,9 @@ class Pair:
         self.steps_arrive.set()
         self.workers = [self._worker(pid) for pid in PIDS]
 
-    async def accept(self, flow: str, plan: Mapping[str, Any], **told: Any) -> str:
+    async def accept(
+        self, flow: str, plan: Mapping[str, Any], *, allow_delivery: bool = False, **told: Any
+    ) -> str:
         """Accept a run and send its message."""
         text = canonical_json(plan)
         new = NewRun(
@@ -65,9 +74,11 @@ class Pair:
             payload=text,
             payload_sha256=sha256_hex(text),
             source="rig",
+            allow_delivery=allow_delivery,
         )
         accepted = await self.journal.accept(new)
         facts = {"key": None, "numbers": None, "expect": ["succeeded"], **told}
+        facts |= {"allow_delivery": allow_delivery}
         self.history.write("accepted", run=accepted.run_id, flow=flow, **facts)
         await self.queue.enqueue([Hint(run_id=accepted.run_id, flow=flow, priority=0)])
         return accepted.run_id
@@ -101,7 +112,7 @@ class Pair:
         """Wait until every run has ended and no worker executes anything, zombies included."""
 
         async def quiet() -> bool:
-            runs = await self.journal.runs(RunFilter(limit=1_000))
+            runs = await self.journal.runs(RunFilter(limit=_MOST))
             busy = any(worker.engine.running for worker in self.workers)
             return not busy and all(run.state in TERMINAL_STATES for run in runs)
 
@@ -109,12 +120,13 @@ class Pair:
 
     async def facts(self) -> Facts:
         """Read what happened, for the checker."""
-        runs = await self.journal.runs(RunFilter(limit=1_000))
+        runs = await self.journal.runs(RunFilter(limit=_MOST))
         known = {run.run_id: await self.journal.events(run.run_id) for run in runs}
         return Facts(
             self.history.lines(),
             {run.run_id: facts_of_run(run, known[run.run_id]) for run in runs},
             [{**line, "host": 0} for line in self.log.lines],
+            await self.journal.effects(EffectFilter(limit=_MOST)),
             limits=LIMITS,
             lease=LEASE,
             heartbeat=HEARTBEAT,
@@ -134,11 +146,11 @@ class Pair:
         name = f"host-{pid}-0123abcd"
         return EngineService(
             EngineParts(
-                settings=Settings(lease_seconds=LEASE, heartbeat_seconds=HEARTBEAT),
+                settings=self._settings,
                 journal=self.journal,
                 queue=self.queue,
                 wakeups=self._wakeups,
-                resources=Resources(),
+                resources=resources_of(self._settings),
                 log=self.log.bind(worker=name),
                 worker_id=name,
                 permits=InProcessPermits(self._office, name),
@@ -155,10 +167,10 @@ class Pair:
 
 
 @asynccontextmanager
-async def paired(folder: Path) -> AsyncIterator[Pair]:
-    """Two workers at work; stopped at the end."""
+async def paired(folder: Path, **more: Any) -> AsyncIterator[Pair]:
+    """Two workers at work; stopped at the end. `more` are settings of theirs."""
     assert "rig-chain" in FLOWS.names(), "import tests.rig.faults.flows first"
-    pair = Pair(folder)
+    pair = Pair(folder, **more)
     for worker in pair.workers:
         await worker.start()
     try:

@@ -35,6 +35,8 @@ def report(facts: Facts, violations: Sequence[Violation], seed: int, seconds: fl
     peaks = {agent: f"{peak(facts, agent)[0]} of {limit}" for agent, limit in facts.limits.items()}
     times = f"p50 {percentile(resumed, 0.5):.1f} s, p99 {percentile(resumed, 0.99):.1f} s"
     refused = _listed(refused_writes(facts)) or "none"
+    effects = _listed(Counter(f"{row.channel} {row.state}" for row in facts.effects)) or "none"
+    again = sum(row.tries > 1 for row in facts.effects)
     lines = [
         f"seed {seed}, {seconds:.0f} s",
         f"runs {count}: {_listed(states)}",
@@ -42,6 +44,8 @@ def report(facts: Facts, violations: Sequence[Violation], seed: int, seconds: fl
         f"violations {len(violations)} (none in {count} runs bounds the rate at 3/{count})",
         f"kill of a worker to resumed work, {len(resumed)} times: {times}, lease {facts.lease} s",
         f"most calls of an agent at once, and its limit: {peaks}",
+        f"effects: {effects}; begun more than once {again}",
+        f"malformed requests refused: {sum(1 for _ in facts.of('malformed'))}",
         f"refused writes of zombies: {refused}; late starts: {len(late_starts(facts))}",
         *(f"VIOLATION {found}" for found in violations),
     ]

@@ -7,7 +7,7 @@ import random
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,9 +18,11 @@ from urllib.parse import urlsplit, urlunsplit
 from control import Muster
 from tests.rig.cluster import ROOT, Cluster
 from tests.rig.faults.agents import EDITORS, STUB_VARIABLE, WRITERS
+from tests.rig.faults.delivering import SINK_VARIABLE
 from tests.rig.faults.facts import Facts, read_facts
 from tests.rig.faults.history import HISTORY_VARIABLE, History
 from tests.rig.faults.loop import LoopThread
+from tests.rig.faults.sinks import Sinks
 from tests.rig.faults.slot import Slot
 from tests.rig.faults.stub_llm import StubLLM
 from tests.services.postgres_server import PrivatePostgres, new_database
@@ -32,14 +34,17 @@ FLOWS = "tests.rig.faults.flows"
 LIMITS = {"rig-writer": WRITERS, "rig-editor": EDITORS}
 
 _READY_SECONDS = 90.0
+_SINK_SECONDS = 0.3  # long enough to be struck in the midst of it
 
 
 @dataclass
 class FaultCluster(Cluster):
-    """The workers' surroundings; flows, history and stub model are the rig's."""
+    """The workers' surroundings; flows, history, stub model and sinks are the rig's."""
 
     history: History = field(default_factory=lambda: History(Path()))
     stub_url: str = ""
+    hook_url: str = ""
+    delivery: Mapping[str, str] = field(default_factory=dict)
     include: tuple[str, ...] = (FLOWS,)
     canary: str = ""
 
@@ -50,8 +55,10 @@ class FaultCluster(Cluster):
             "MUSTER_INCLUDE": ",".join(self.include),
             "MUSTER_OPENAI_API_KEY": f"sk-{self.canary}",
             "MUSTER_LOG_FORMAT": "json",
+            **self.delivery,
             HISTORY_VARIABLE: str(self.history.path),
             STUB_VARIABLE: self.stub_url,
+            SINK_VARIABLE: self.hook_url,
         }
 
     @property
@@ -66,6 +73,7 @@ class FaultRig:
         redis, postgres: The servers, to be killed.
         slots: Where the workers are.
         stub: The model server.
+        sinks: Where effects land.
         history: What really happened.
         muster: The public API, over connections that no proxy breaks.
         canary: Part of every secret that was given to the system.
@@ -90,6 +98,9 @@ class FaultRig:
         self._closing.callback(thread.close)
         self.stub = StubLLM(thread, self.history)
         self._closing.callback(self.stub.close)
+        self.sinks = Sinks.on(thread, self.history)
+        self._closing.callback(self.sinks.close)
+        self.sinks.slow_down(_SINK_SECONDS)
         self.slots = [
             Slot(thread, redis.url, self.database_url, seed + 2 * number) for number in range(slots)
         ]
@@ -101,6 +112,8 @@ class FaultRig:
             self.database_url,
             history=self.history,
             stub_url=self.stub.url,
+            hook_url=self.sinks.hook.url,
+            delivery=self.sinks.environment,
             include=tuple(include),
             canary=self.canary,
         )

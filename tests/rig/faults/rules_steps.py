@@ -133,7 +133,10 @@ def _excused(facts: Facts, pid: int, at: float) -> bool:
 
 
 def resume_seconds(facts: Facts) -> list[float]:
-    """From each kill of a worker to resumed work, for each run that it hit, the shortest first."""
+    """From each kill of a worker to resumed work, for each run that it hit, the shortest first.
+
+    What a worker had lost before it was killed, the kill did not hit.
+    """
     killed = {pid: f.begun for f in facts.faults if f.kind.startswith("kill") for pid in f.pids}
     gaps: dict[str, list[float]] = defaultdict(list)
     for run in facts.runs.values():
@@ -141,6 +144,7 @@ def resume_seconds(facts: Facts) -> list[float]:
         for event in run.events:
             if event.type == "run.lost":
                 since = killed.get(facts.pid(json.loads(event.data)["worker"]) or 0)
+                since = None if since is None or since > event.at else since
             elif event.type == "run.resumed" and since is not None:
                 gaps[run.run_id].append(event.at - since)
                 since = None

@@ -7,9 +7,11 @@ sender there.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from tests.rig.faults.history import History
 from tests.rig.faults.http import Request, head, read_request
@@ -19,6 +21,8 @@ OnStage = Callable[[str], None]
 
 WEBHOOK_STAGES = ("connected", "read", "answered")
 SMTP_STAGES = ("connected", "mail", "rcpt", "data", "body", "answered")
+
+_SIGNATURE = "whsec_" + "bXVzdGVyLXRlc3Qta2V5LW9mLXRoZS1yaWctMDAwMQ=="
 
 
 def _nothing(_stage: str) -> None:
@@ -59,7 +63,8 @@ class WebhookSink:
                 return
             self.requests.append(request)
             key = request.headers.get("webhook-id") or request.headers.get("idempotency-key")
-            self._history.write("webhook", path=request.path, key=key, size=len(request.body))
+            sha256 = hashlib.sha256(request.body).hexdigest()
+            self._history.write("webhook", path=request.path, key=key, sha256=sha256)
             self.on_stage("read")
             await asyncio.sleep(self.seconds)
             writer.write(head(self.status, 2, {}) + b"{}")
@@ -84,11 +89,15 @@ class Mail:
 class SmtpSink:
     """Speaks as much SMTP (RFC 5321) as a client needs to hand over a mail, and keeps it.
 
+    It says that it has taken a mail `seconds` after it has. A line `data` of the history tells of
+    the command, a line `mail` of the mail.
+
     Stages: `connected`; `mail`, `rcpt`, `data` (the command came, nothing is answered yet); `body`
     (the mail is kept, nothing is answered yet); `answered`.
     """
 
     def __init__(self, thread: LoopThread, history: History) -> None:
+        self.seconds = 0.0
         self.mails: list[Mail] = []
         self.data_commands = 0
         self.on_stage: OnStage = _nothing
@@ -127,10 +136,12 @@ class SmtpSink:
                     recipients.append(_address(said))
                 case "DATA":
                     self.data_commands += 1
+                    self._history.write("data", recipients=recipients)
                     self.on_stage("data")
                     writer.write(b"354 go on\r\n")
                     data = await reader.readuntil(b"\r\n.\r\n")
                     self._keep(Mail(sender, tuple(recipients), data.removesuffix(b".\r\n")))
+                    await asyncio.sleep(self.seconds)
                 case "QUIT":
                     writer.write(b"221 bye\r\n")
                     return
@@ -143,6 +154,45 @@ class SmtpSink:
         self.mails.append(mail)
         self._history.write("mail", sender=mail.sender, recipients=mail.recipients)
         self.on_stage("body")
+
+
+@dataclass(frozen=True)
+class Sinks:
+    """Both of them."""
+
+    mail: SmtpSink
+    hook: WebhookSink
+
+    @classmethod
+    def on(cls, thread: LoopThread, history: History) -> Self:
+        return cls(SmtpSink(thread, history), WebhookSink(thread, history))
+
+    def slow_down(self, seconds: float) -> None:
+        """Take that long to answer."""
+        self.mail.seconds = self.hook.seconds = seconds
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of a process that may send to them without anybody's approval."""
+        return {
+            "allow_delivery": True,
+            "approval_channels": ("none",),
+            "smtp_url": f"smtp://127.0.0.1:{self.mail.port}",
+            "mail_from": "Muster <muster@example.com>",
+            "webhook_secret": _SIGNATURE,
+            "webhook_private": True,
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same for another process."""
+        settings = {**self.settings, "allow_delivery": "true", "webhook_private": "true"}
+        settings["approval_channels"] = ",".join(settings["approval_channels"])
+        return {f"MUSTER_{name.upper()}": value for name, value in settings.items()}
+
+    def close(self) -> None:
+        self.mail.close()
+        self.hook.close()
 
 
 def _address(said: str) -> str:
