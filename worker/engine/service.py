@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from orchestrators.flow.router import MoneyLeft
 from worker.delivery.provide import provide_delivery
 from worker.engine.engine import Engine
 from worker.engine.lease import Lease
+from worker.engine.money import MoneyOfRuns
 from worker.engine.notices import CANCEL_NOTICE, COME_NOTICE, PERMIT_NOTICE, SIGNAL_NOTICE
 from worker.engine.parts import EngineParts
 from worker.engine.reconciler import Reconciler
@@ -32,6 +34,7 @@ class EngineService:
     def __init__(self, parts: EngineParts) -> None:
         self.parts = parts
         provide_delivery(parts.resources, parts.settings, parts.journal, parts.log)
+        parts.resources.provide(MoneyLeft, lambda: MoneyOfRuns(parts.journal))  # type: ignore[type-abstract] # a port is provided under its Protocol
         self.engine = Engine(parts)
         self.lease = Lease(self.engine)
         self.reconciler = Reconciler(self.engine, self.lease)
