@@ -209,7 +209,11 @@ class LedgerMachine(RuleBasedStateMachine):
         if before is not None and before.state is not EffectState.FAILED:
             assert before.state is EffectState.INTENDED
             assert before.deduplicates
-            assert effect.approval_id == before.approval_id
+            if effect.approval_id != before.approval_id:
+                # The consent that it had has lapsed, or none was wanted then: a new one is used.
+                assert intent.approval_role is not None
+                assert effect.approval_id is not None
+                self.used[effect.approval_id].add(intent.key)
             return
         assert intent.approval_role is None or effect.approval_id is not None
         if effect.approval_id is not None:
