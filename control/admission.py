@@ -12,7 +12,8 @@ from control.event import Event
 from envelope.canonical import canonical_json, sha256_hex
 from envelope.errors import InvalidInput
 from envelope.ids import new_id
-from envelope.ports.journal_rows import NewRun, Replay, Run
+from envelope.ports.journal_rows import Run
+from envelope.ports.journal_writes import NewRun, Replay
 from envelope.signature import check_bytes, to_canonical
 from orchestrators.definition import FlowDefinition
 from orchestrators.registry import FLOWS

@@ -21,7 +21,12 @@ from control.run_lookup import find_run
 from control.run_pages import every_run
 from control.suppressions import AsyncSuppressions
 from envelope.errors import InvalidInput
-from envelope.ports.journal_rows import FailureGroup, Run, RunFilter, RunState
+from envelope.ports.journal_rows import (
+    FailureGroup,
+    Run,
+    RunFilter,
+    RunState,
+)
 from worker.settings import Settings
 
 

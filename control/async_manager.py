@@ -17,7 +17,8 @@ from control.receipt import Receipt
 from control.replacing import replace_older
 from control.steering import Steering
 from envelope.errors import InvalidInput
-from envelope.ports.journal_rows import Accepted, NewRun
+from envelope.ports.journal_rows import Accepted
+from envelope.ports.journal_writes import NewRun
 from envelope.resources import Resources
 from worker.backend import Backend
 from worker.loading import load_modules

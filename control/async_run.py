@@ -16,7 +16,13 @@ from envelope.envelope import Envelope
 from envelope.errors import UnknownRun
 from envelope.events import TERMINAL_EVENTS
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Event, Run, RunState, Signalled, Step
+from envelope.ports.journal_rows import (
+    Event,
+    Run,
+    RunState,
+    Signalled,
+    Step,
+)
 
 _PAGE = 500
 _TERMINAL_NAMES = frozenset(event.value for event in TERMINAL_EVENTS)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from control.in_process import InProcessRunner
 from envelope.errors import JournalUnavailable, QueueUnavailable
-from envelope.ports.journal_rows import Hint, NewRun, Run
+from envelope.ports.journal_rows import Hint, Run
+from envelope.ports.journal_writes import NewRun
 from envelope.resources import Resources
 from worker.backend import Backend
 

@@ -14,7 +14,13 @@ from control.run_report import iso, run_json, step_json
 from envelope.errors import InvalidInput
 from envelope.failure import Failure
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Attempt, FailureGroup, Run, RunFilter, Step
+from envelope.ports.journal_rows import (
+    Attempt,
+    FailureGroup,
+    Run,
+    RunFilter,
+    Step,
+)
 
 MOST_GROUPS = 1000
 MOST_RUNS = 50

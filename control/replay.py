@@ -9,7 +9,8 @@ from control.async_manager import AsyncCampaignManager
 from control.async_run import AsyncRun
 from control.outcome import has_ended
 from envelope.errors import InvalidInput
-from envelope.ports.journal_rows import Replay, Run
+from envelope.ports.journal_rows import Run
+from envelope.ports.journal_writes import Replay
 
 
 async def replay_run(

@@ -10,7 +10,12 @@ from control.loop_thread import LoopThread
 from control.receipt import Receipt
 from control.streaming import Piece
 from envelope.envelope import Envelope
-from envelope.ports.journal_rows import Event, RunState, Signalled, Step
+from envelope.ports.journal_rows import (
+    Event,
+    RunState,
+    Signalled,
+    Step,
+)
 from envelope.ports.journal_rows import Run as RunRow
 
 

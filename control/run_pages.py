@@ -6,7 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import TERMINAL_STATES, Run, RunFilter, RunState
+from envelope.ports.journal_rows import (
+    TERMINAL_STATES,
+    Run,
+    RunFilter,
+    RunState,
+)
 
 ACTIVE_STATES = frozenset(RunState) - TERMINAL_STATES
 """The states of a run that has not ended."""

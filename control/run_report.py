@@ -10,7 +10,14 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Attempt, Event, Run, RunFilter, Step, Waits
+from envelope.ports.journal_rows import (
+    Attempt,
+    Event,
+    Run,
+    RunFilter,
+    Step,
+    Waits,
+)
 
 MOST_CHILDREN = 200
 """So many children of a run are shown, the newest of them."""

@@ -10,7 +10,12 @@ from control.outcome import has_ended
 from control.run_pages import ACTIVE_STATES, every_run
 from envelope.canonical import canonical_json
 from envelope.errors import InvalidInput
-from envelope.ports.journal_rows import Run, RunFilter, RunState, Signalled
+from envelope.ports.journal_rows import (
+    Run,
+    RunFilter,
+    RunState,
+    Signalled,
+)
 from envelope.ports.ledger import RESERVED_SIGNALS
 from envelope.signature import check_bytes
 from worker.backend import Backend

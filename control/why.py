@@ -12,7 +12,12 @@ from control.run_pages import ACTIVE_STATES
 from control.surroundings import Surroundings
 from control.why_running import why_running
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Run, RunFilter, RunState, Waits
+from envelope.ports.journal_rows import (
+    Run,
+    RunFilter,
+    RunState,
+    Waits,
+)
 from envelope.ports.ledger import Ledger, approval_signal
 from worker.delivery.ledger_of import ledger_of
 

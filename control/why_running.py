@@ -9,7 +9,12 @@ from control.durations import span
 from control.living import LivingWorker
 from control.run_report import WORK_KINDS
 from control.surroundings import Surroundings
-from envelope.ports.journal_rows import SETTLED_STATES, Run, Step, StepState
+from envelope.ports.journal_rows import (
+    SETTLED_STATES,
+    Run,
+    Step,
+    StepState,
+)
 from envelope.ports.locks import LockInfo
 from envelope.ports.permits import AgentPermits, PermitWaiter
 from envelope.ports.rates import BucketReport

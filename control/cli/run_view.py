@@ -14,7 +14,13 @@ from control.outcome import failure_of
 from control.run_report import MOST_CHILDREN, WORK_KINDS, RunReport, seconds_of
 from envelope.envelope import Envelope
 from envelope.failure import Failure
-from envelope.ports.journal_rows import Attempt, Event, Run, RunState, Step
+from envelope.ports.journal_rows import (
+    Attempt,
+    Event,
+    Run,
+    RunState,
+    Step,
+)
 
 _COLOURS = {
     "queued": "cyan",

@@ -11,12 +11,9 @@ from envelope.ports.journal_rows import (
     Attempt,
     Beat,
     Claim,
-    Commit,
     Event,
     FailureGroup,
     Hint,
-    NewRun,
-    QuarantinedMessage,
     Rescue,
     Run,
     RunFilter,
@@ -24,10 +21,9 @@ from envelope.ports.journal_rows import (
     Signalled,
     Step,
     StepClaim,
-    StepCommit,
-    WorkerInfo,
     WorkerRow,
 )
+from envelope.ports.journal_writes import Commit, NewRun, QuarantinedMessage, StepCommit, WorkerInfo
 
 
 class Journal(Protocol):

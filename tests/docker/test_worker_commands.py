@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from envelope.ports.journal_rows import WorkerInfo
+from envelope.ports.journal_writes import WorkerInfo
 from worker.journal.open import journal_for
 from worker.journal.schema import head
 

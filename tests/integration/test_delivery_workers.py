@@ -18,7 +18,8 @@ from control.cli import muster as command
 from envelope import Envelope
 from envelope.effect import EffectState
 from envelope.ids import new_id
-from envelope.ports.journal_rows import Commit, NewRun, RunState, StepState, StepWrite, WorkerInfo
+from envelope.ports.journal_rows import RunState, StepState
+from envelope.ports.journal_writes import Commit, NewRun, StepWrite, WorkerInfo
 from tests.rig.cluster import Cluster
 from tests.rig.delivery_flows import SINK_VARIABLE
 from tests.services.waiting import wait_until

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from envelope.ports.journal_rows import WorkerInfo
+from envelope.ports.journal_writes import WorkerInfo
 from tests.services.waiting import wait_until
 from worker.journal import stuck
 from worker.journal.open import journal_for

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Engine, event, text
 
 from envelope.canonical import sha256_hex
 from envelope.ids import new_id
-from envelope.ports.journal_rows import (
+from envelope.ports.journal_rows import RunState
+from envelope.ports.journal_writes import (
     Commit,
     NewEvent,
     NewRun,
     QuarantinedMessage,
     RunEnd,
-    RunState,
     WorkerInfo,
 )
 from envelope.ports.permits import PermitAsk

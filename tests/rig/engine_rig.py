@@ -13,7 +13,15 @@ import structlog
 from envelope.canonical import canonical_json, sha256_hex
 from envelope.ids import new_id
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import TERMINAL_STATES, Event, Hint, NewRun, Run, RunState, Step
+from envelope.ports.journal_rows import (
+    TERMINAL_STATES,
+    Event,
+    Hint,
+    Run,
+    RunState,
+    Step,
+)
+from envelope.ports.journal_writes import NewRun
 from envelope.resources import Resources
 from orchestrators.registry import FLOWS
 from worker.coordination.budgets.in_process import InProcessBudgets

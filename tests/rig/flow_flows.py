@@ -14,7 +14,8 @@ from agents import NO_RETRY, agent
 from envelope import Envelope
 from envelope.errors import Fenced
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import SETTLED_STATES, Commit, Run, RunState
+from envelope.ports.journal_rows import SETTLED_STATES, Run, RunState
+from envelope.ports.journal_writes import Commit
 from orchestrators import flow_of
 from orchestrators.flow import Node, Step, Undo
 from tests.rig.engine_rig import Rig

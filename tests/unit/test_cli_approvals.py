@@ -18,7 +18,8 @@ from control.why import why
 from envelope.canonical import sha256_hex
 from envelope.effect import EffectState
 from envelope.ids import new_id
-from envelope.ports.journal_rows import Commit, NewRun, RunEnd, RunState, Waits
+from envelope.ports.journal_rows import RunState, Waits
+from envelope.ports.journal_writes import Commit, NewRun, RunEnd
 from envelope.ports.ledger import Conclusion, Intent, NewApproval, approval_signal
 from worker.delivery.ledger_of import ledger_of
 from worker.journal.open import journal_for

@@ -20,8 +20,9 @@ from control.surroundings import Surroundings
 from envelope import Envelope
 from envelope.errors import QueueUnavailable
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Commit as RunCommit
-from envelope.ports.journal_rows import NewRun, RunEnd, RunFilter, RunState, Waits, WorkerInfo
+from envelope.ports.journal_rows import RunFilter, RunState, Waits
+from envelope.ports.journal_writes import Commit as RunCommit
+from envelope.ports.journal_writes import NewRun, RunEnd, WorkerInfo
 from envelope.ports.locks import LockInfo
 from envelope.ports.permits import AgentPermits, PermitAsk, PermitHolder, PermitWaiter
 from orchestrators import orchestrator

@@ -15,7 +15,8 @@ from control.async_run import AsyncRun
 from control.loop_thread import LoopThread
 from envelope.errors import InvalidInput, UnknownRun
 from envelope.events import EventType
-from envelope.ports.journal_rows import Commit, NewEvent, RunEnd, RunFilter, RunState
+from envelope.ports.journal_rows import RunFilter, RunState
+from envelope.ports.journal_writes import Commit, NewEvent, RunEnd
 from tests.rig import flows
 from tests.unit.test_control_backend import backend_over
 from worker.queue.in_process import InProcessQueue

@@ -15,7 +15,8 @@ from control.dead_letters import Outcome, Replayed
 from control.failure_report import failure_report
 from envelope import Envelope
 from envelope.errors import InvalidInput, JournalUnavailable, NotRegistered, UnknownRun
-from envelope.ports.journal_rows import Accepted, NewRun, RunState
+from envelope.ports.journal_rows import Accepted, RunState
+from envelope.ports.journal_writes import NewRun
 from orchestrators import orchestrator
 from orchestrators.registry import FLOWS
 from tests.rig import flows

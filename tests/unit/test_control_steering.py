@@ -14,7 +14,8 @@ from control import AsyncMuster
 from control.async_manager import AsyncCampaignManager
 from envelope.errors import InvalidInput, RunEnded, TooLarge, UnknownRun
 from envelope.ids import new_id
-from envelope.ports.journal_rows import Commit, NewRun, RunEnd, RunState, Waits
+from envelope.ports.journal_rows import RunState, Waits
+from envelope.ports.journal_writes import Commit, NewRun, RunEnd
 from tests.rig import waiting_flows
 from tests.unit.test_control_backend import RecordingQueue, ToldWakeups, backend_over
 from worker.backend import Backend

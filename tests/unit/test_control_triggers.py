@@ -16,7 +16,8 @@ from control.async_manager import AsyncCampaignManager
 from control.event import Event
 from envelope import Envelope
 from envelope.errors import InvalidInput, SingletonConflict, TooLarge
-from envelope.ports.journal_rows import Commit, NewEvent, RunEnd, RunState
+from envelope.ports.journal_rows import RunState
+from envelope.ports.journal_writes import Commit, NewEvent, RunEnd
 from orchestrators import orchestrator
 from orchestrators.definition import FlowDefinition
 from orchestrators.singleton import singleton_key

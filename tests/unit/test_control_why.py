@@ -18,17 +18,8 @@ from control.surroundings import Surroundings
 from control.why import why
 from envelope.failure import Failure
 from envelope.ids import new_id
-from envelope.ports.journal_rows import (
-    Commit,
-    NewEvent,
-    NewRun,
-    RunEnd,
-    RunState,
-    StepState,
-    StepWrite,
-    Waits,
-    WorkerInfo,
-)
+from envelope.ports.journal_rows import RunState, StepState, Waits
+from envelope.ports.journal_writes import Commit, NewEvent, NewRun, RunEnd, StepWrite, WorkerInfo
 from envelope.ports.permits import AgentPermits, PermitHolder, PermitWaiter
 from envelope.ports.rates import BucketReport
 from tests.rig import flows

@@ -26,7 +26,7 @@ from envelope.errors import (
 )
 from envelope.ids import new_id
 from envelope.ports.effects import EffectOrigin
-from envelope.ports.journal_rows import NewRun, WorkerInfo
+from envelope.ports.journal_writes import NewRun, WorkerInfo
 from envelope.ports.ledger import (
     ApprovalFilter,
     Decision,

@@ -17,7 +17,8 @@ from envelope.approval import ApprovalRequest, ApprovalState
 from envelope.effect import EffectState, Missing
 from envelope.errors import InvalidEnvelope, InvalidInput, NotSent
 from envelope.ports.effects import DeliveryGate
-from envelope.ports.journal_rows import Replay, Run, RunState
+from envelope.ports.journal_rows import Run, RunState
+from envelope.ports.journal_writes import Replay
 from envelope.ports.ledger import (
     ApprovalFilter,
     ApprovalRow,

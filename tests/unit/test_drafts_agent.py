@@ -13,16 +13,8 @@ from envelope import Envelope, Record
 from envelope.errors import InvalidInput, JournalUnavailable, UnknownRun
 from envelope.events import EventType
 from envelope.ids import new_id
-from envelope.ports.journal_rows import (
-    Commit,
-    NewEvent,
-    NewRun,
-    Run,
-    RunEnd,
-    RunState,
-    StepState,
-    StepWrite,
-)
+from envelope.ports.journal_rows import Run, RunState, StepState
+from envelope.ports.journal_writes import Commit, NewEvent, NewRun, RunEnd, StepWrite
 from envelope.resources import Resources
 from envelope.signature import to_canonical
 from tests.rig.agent_step import AgentStep

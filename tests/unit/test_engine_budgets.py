@@ -10,7 +10,12 @@ import pytest
 
 from envelope.envelope import Envelope, Status
 from envelope.failure import Failure
-from envelope.ports.journal_rows import TERMINAL_STATES, Run, RunFilter, RunState
+from envelope.ports.journal_rows import (
+    TERMINAL_STATES,
+    Run,
+    RunFilter,
+    RunState,
+)
 from tests.rig.engine_rig import rigged
 from tests.rig.metered_flows import Uses
 

@@ -12,7 +12,8 @@ import pytest
 
 from envelope.approval import ApprovalState
 from envelope.effect import EffectState
-from envelope.ports.journal_rows import TERMINAL_STATES, Replay, Run, RunState
+from envelope.ports.journal_rows import TERMINAL_STATES, Run, RunState
+from envelope.ports.journal_writes import Replay
 from envelope.ports.ledger import ApprovalFilter, ApprovalRow, Decision, EffectFilter, EffectRow
 from tests.rig import delivery_flows, flows
 from tests.rig.delivery_flows import ACT, GATES, SENT

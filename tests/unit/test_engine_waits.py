@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from envelope.ports.journal_rows import Replay, RunFilter, RunState
+from envelope.ports.journal_rows import RunFilter, RunState
+from envelope.ports.journal_writes import Replay
 from orchestrators.inline import run_inline
 from tests.rig.engine_rig import Rig, checked_events, rigged
 from tests.rig.flows import CALLS, GATES, SWITCH, reset

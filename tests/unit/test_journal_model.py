@@ -19,18 +19,20 @@ from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import (
     TERMINAL_STATES,
     Attempt,
+    Run,
+    RunFilter,
+    RunState,
+    StepState,
+    Waits,
+)
+from envelope.ports.journal_writes import (
     Commit,
     NewEvent,
     NewRun,
     Replay,
-    Run,
     RunEnd,
-    RunFilter,
-    RunState,
     StepCommit,
-    StepState,
     StepWrite,
-    Waits,
     WorkerInfo,
 )
 from tests.conformance.journal.making_timeless import timeless

@@ -16,18 +16,20 @@ from envelope.approval import ApprovalState
 from envelope.effect import EffectState
 from envelope.ports.journal_rows import (
     AgentLimit,
+    RunFilter,
+    RunState,
+    StepState,
+    Waits,
+)
+from envelope.ports.journal_writes import (
     Commit,
     NewEvent,
     NewRun,
     QuarantinedMessage,
     Replay,
     RunEnd,
-    RunFilter,
-    RunState,
     StepCommit,
-    StepState,
     StepWrite,
-    Waits,
     WorkerInfo,
 )
 from envelope.ports.ledger import (

@@ -19,7 +19,8 @@ from envelope.errors import (
     NotRegistered,
     TooLarge,
 )
-from envelope.ports.journal_rows import Accepted, NewRun, RunFilter, RunState
+from envelope.ports.journal_rows import Accepted, RunFilter, RunState
+from envelope.ports.journal_writes import NewRun
 from tests.rig import flows
 from tests.unit.test_control_backend import RecordingQueue, backend_over
 from worker.journal.memory import MemoryJournal

@@ -9,7 +9,8 @@ from uuid import UUID, uuid5
 from envelope.envelope import Envelope
 from envelope.errors import JournalUnavailable, QueueUnavailable
 from envelope.failure import Failure, StepFailed
-from envelope.ports.journal_rows import Hint, NewRun, Replay, Run, RunState
+from envelope.ports.journal_rows import Hint, Run, RunState
+from envelope.ports.journal_writes import NewRun, Replay
 from orchestrators.singleton import singleton_key
 from orchestrators.steps import ChildCall
 from worker.engine.execution import RunExecution

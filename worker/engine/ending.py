@@ -10,7 +10,8 @@ from envelope.envelope import Envelope, Status
 from envelope.errors import Cancelled, InvalidEnvelope, LostTooOften
 from envelope.events import EventType
 from envelope.failure import Failure, trace_text
-from envelope.ports.journal_rows import NewEvent, RunEnd, RunState, Waits
+from envelope.ports.journal_rows import RunState, Waits
+from envelope.ports.journal_writes import NewEvent, RunEnd
 from worker.engine.execution import RunExecution, Stop
 
 _EVENTS = {

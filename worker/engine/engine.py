@@ -13,11 +13,11 @@ from envelope.errors import Fenced
 from envelope.ports.journal_rows import (
     TERMINAL_STATES,
     Claim,
-    Commit,
     Run,
     RunState,
     Signal,
 )
+from envelope.ports.journal_writes import Commit
 from envelope.signature import from_canonical
 from orchestrators.context import FlowContext, RunFacts
 from orchestrators.definition import FlowDefinition

@@ -13,7 +13,7 @@ from envelope.effect import Effect, Send, Sent
 from envelope.envelope import Envelope, Status
 from envelope.failure import Failure, StepFailed
 from envelope.ports.effects import EffectOrigin, Effects
-from envelope.ports.journal_rows import NewEvent
+from envelope.ports.journal_writes import NewEvent
 from orchestrators.steps import StepCall
 from worker.engine.execution import RunExecution
 from worker.engine.masking import masked_failure, masked_json

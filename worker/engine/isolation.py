@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 
 from envelope.errors import Fenced
 from envelope.events import EventType
-from envelope.ports.journal_rows import Commit, NewEvent, RunEnd, RunState
+from envelope.ports.journal_rows import RunState
+from envelope.ports.journal_writes import Commit, NewEvent, RunEnd
 from worker.engine.parts import EngineParts
 from worker.engine.persist import uninterrupted, until_written
 from worker.journal.losing import FOREIGN_FAULTS

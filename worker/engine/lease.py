@@ -10,7 +10,7 @@ import time
 
 from agents.registry import AGENTS
 from envelope.errors import JournalUnavailable
-from envelope.ports.journal_rows import WorkerInfo
+from envelope.ports.journal_writes import WorkerInfo
 from orchestrators.registry import FLOWS
 from worker.engine.engine import Engine
 

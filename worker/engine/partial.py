@@ -8,7 +8,8 @@ from dataclasses import replace
 from envelope.envelope import Envelope, Status
 from envelope.errors import BudgetExceeded, JournalUnavailable, TooLarge
 from envelope.failure import Failure
-from envelope.ports.journal_rows import Run, RunEnd, Step, StepState
+from envelope.ports.journal_rows import Run, Step, StepState
+from envelope.ports.journal_writes import RunEnd
 from envelope.record import Record
 from worker.engine.parts import EngineParts
 

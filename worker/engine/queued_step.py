@@ -14,7 +14,8 @@ from agents.registry import AGENTS
 from envelope.envelope import Envelope, Status
 from envelope.errors import Cancelled, Fenced, LostTooOften
 from envelope.failure import Failure, StepFailed
-from envelope.ports.journal_rows import Attempt, NewEvent, StepClaim, StepCommit, StepState
+from envelope.ports.journal_rows import Attempt, StepClaim, StepState
+from envelope.ports.journal_writes import NewEvent, StepCommit
 from worker.engine.cell import StepOrder
 from worker.engine.isolation import suspected
 from worker.engine.masking import masked_failure, masked_json

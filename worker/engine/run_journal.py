@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envelope.errors import Fenced
-from envelope.ports.journal_rows import Commit
+from envelope.ports.journal_writes import Commit
 from worker.engine.execution import RunExecution, Stop
 from worker.engine.parts import EngineParts
 from worker.engine.persist import until_written

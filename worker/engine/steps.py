@@ -16,12 +16,12 @@ from envelope.failure import Failure, StepFailed
 from envelope.ports.journal_rows import (
     SETTLED_STATES,
     Hint,
-    NewEvent,
     RunState,
     Signal,
     Step,
     StepState,
 )
+from envelope.ports.journal_writes import NewEvent
 from envelope.resources import Resources
 from orchestrators.steps import ChildCall, StepCall
 from worker.engine.approvals import RunApprovals, consent

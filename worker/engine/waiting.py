@@ -13,7 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from envelope.errors import QueueUnavailable
-from envelope.ports.journal_rows import SETTLED_STATES, Hint, Step, StepState
+from envelope.ports.journal_rows import (
+    SETTLED_STATES,
+    Hint,
+    Step,
+    StepState,
+)
 from envelope.ports.permits import PermitAsk
 from envelope.ports.queue import topic
 from worker.engine.parts import EngineParts

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from envelope.events import EventType
 from envelope.failure import Failure
-from envelope.ports.journal_rows import Attempt, NewEvent, StepState, StepWrite
+from envelope.ports.journal_rows import Attempt, StepState
+from envelope.ports.journal_writes import NewEvent, StepWrite
 from envelope.usage import Usage
 from orchestrators.steps import StepCall
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from envelope.errors import IdempotencyConflict, InvalidInput, UnknownRun
 from envelope.events import EventType
-from envelope.ports.journal_rows import Accepted, NewRun, RunState
+from envelope.ports.journal_rows import Accepted, RunState
+from envelope.ports.journal_writes import NewRun
 from worker.journal.book import Book, KeyHolder, Needs
 from worker.journal.cancelling import ask, inherited_reason
 from worker.journal.replaying import steps_to_keep, take_over

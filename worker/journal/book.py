@@ -13,7 +13,8 @@ from json import dumps
 from typing import Any, NamedTuple
 
 from envelope.events import EventType
-from envelope.ports.journal_rows import Attempt, NewEvent
+from envelope.ports.journal_rows import Attempt
+from envelope.ports.journal_writes import NewEvent
 from worker.journal.changes import (
     AttemptEntry,
     Changes,

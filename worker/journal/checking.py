@@ -9,16 +9,14 @@ from collections.abc import Iterable
 from math import isfinite
 
 from envelope.errors import InvalidInput
-from envelope.ports.journal_rows import (
-    AgentLimit,
-    Attempt,
+from envelope.ports.journal_rows import AgentLimit, Attempt, Waits
+from envelope.ports.journal_writes import (
     Commit,
     NewEvent,
     NewRun,
     QuarantinedMessage,
     StepCommit,
     StepWrite,
-    Waits,
     WorkerInfo,
 )
 from worker.journal.committing import check_commit

@@ -7,14 +7,8 @@ from dataclasses import dataclass
 
 from envelope.errors import InvalidInput
 from envelope.events import TERMINAL_EVENTS
-from envelope.ports.journal_rows import (
-    TERMINAL_STATES,
-    Commit,
-    NewEvent,
-    RunEnd,
-    RunState,
-    StepWrite,
-)
+from envelope.ports.journal_rows import TERMINAL_STATES, RunState
+from envelope.ports.journal_writes import Commit, NewEvent, RunEnd, StepWrite
 from worker.journal.book import Book, Needs
 from worker.journal.fences import owned_run
 from worker.journal.finishing import finish

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from envelope.events import EventType
-from envelope.ports.journal_rows import StepCommit, StepState
+from envelope.ports.journal_rows import StepState
+from envelope.ports.journal_writes import StepCommit
 from worker.journal.book import Book, Needs
 from worker.journal.committing import check_no_terminal_event, settle
 from worker.journal.fences import executed_step

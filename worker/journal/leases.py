@@ -19,7 +19,8 @@ from sqlalchemy import (
     update,
 )
 
-from envelope.ports.journal_rows import Beat, WorkerInfo, WorkerRow
+from envelope.ports.journal_rows import Beat, WorkerRow
+from envelope.ports.journal_writes import WorkerInfo
 from worker.journal.apply import Statement
 from worker.journal.clock import db_now
 from worker.journal.executing import UNDO

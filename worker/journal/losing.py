@@ -9,7 +9,12 @@ from envelope.canonical import sha256_hex
 from envelope.errors import LostTooOften
 from envelope.events import EventType
 from envelope.failure import Failure
-from envelope.ports.journal_rows import Attempt, Rescue, RunState, StepState
+from envelope.ports.journal_rows import (
+    Attempt,
+    Rescue,
+    RunState,
+    StepState,
+)
 from worker.journal.book import Book, Needs
 from worker.journal.committing import settle
 from worker.journal.executing import put_back

@@ -10,18 +10,15 @@ from envelope.ports.journal_rows import (
     Accepted,
     Beat,
     Claim,
-    Commit,
     Hint,
-    NewRun,
     Rescue,
     Run,
     RunState,
     Signalled,
     Step,
     StepClaim,
-    StepCommit,
-    WorkerInfo,
 )
+from envelope.ports.journal_writes import Commit, NewRun, StepCommit, WorkerInfo
 from worker.journal.accepting import Accept
 from worker.journal.cancelling import AskChildren, CancelRun
 from worker.journal.checking import (

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from envelope.ports.journal_rows import FailureGroup, RunFilter, RunState, StepState
+from envelope.ports.journal_rows import (
+    FailureGroup,
+    RunFilter,
+    RunState,
+    StepState,
+)
 from worker.journal.book import Book
 from worker.journal.executing import UNDO
 from worker.journal.groups import BAD_ENDS, failure_group

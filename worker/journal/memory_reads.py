@@ -11,13 +11,13 @@ from envelope.ports.journal_rows import (
     Attempt,
     Event,
     FailureGroup,
-    QuarantinedMessage,
     Run,
     RunFilter,
     Signal,
     Step,
     WorkerRow,
 )
+from envelope.ports.journal_writes import QuarantinedMessage
 from worker.journal.checking import checked_limit, checked_message
 from worker.journal.memory_queries import failure_groups, matching, spent
 from worker.journal.memory_store import MemoryStore

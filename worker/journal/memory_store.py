@@ -17,8 +17,8 @@ from envelope.ports.journal_rows import (
     Signalled,
     Step,
     StepClaim,
-    WorkerInfo,
 )
+from envelope.ports.journal_writes import WorkerInfo
 from envelope.ports.ledger import ApprovalRow
 from worker.journal.book import Book, Needs, Singleton
 from worker.journal.changes import Changes

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from envelope.ports.journal_rows import QuarantinedMessage
+from envelope.ports.journal_writes import QuarantinedMessage
 from worker.journal.apply import Statement
 from worker.journal.clock import db_now
 from worker.journal.tables import quarantine

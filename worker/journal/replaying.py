@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from envelope.errors import InvalidInput, UnknownRun
-from envelope.ports.journal_rows import Replay, StepState
+from envelope.ports.journal_rows import StepState
+from envelope.ports.journal_writes import Replay
 from worker.journal.book import Book
 from worker.journal.rows import RunRow
 from worker.journal.step_rows import StepRow

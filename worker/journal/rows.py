@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from envelope.ports.journal_rows import (
     TERMINAL_STATES,
     Hint,
-    NewRun,
     Run,
     RunState,
     Waits,
 )
+from envelope.ports.journal_writes import NewRun
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,7 +7,8 @@ end of a run needs no further write; the next in line is woken afterwards.
 from __future__ import annotations
 
 from envelope.errors import SingletonConflict
-from envelope.ports.journal_rows import NewRun, RunState, Waits
+from envelope.ports.journal_rows import RunState, Waits
+from envelope.ports.journal_writes import NewRun
 from worker.journal.book import Book, Singleton
 from worker.journal.rows import RunRow
 

@@ -16,18 +16,14 @@ from envelope.ports.journal_rows import (
     AgentLimit,
     Beat,
     Claim,
-    Commit,
     Hint,
-    NewRun,
-    QuarantinedMessage,
     Rescue,
     Run,
     Signalled,
     Step,
     StepClaim,
-    StepCommit,
-    WorkerInfo,
 )
+from envelope.ports.journal_writes import Commit, NewRun, QuarantinedMessage, StepCommit, WorkerInfo
 from worker.journal.accepting import Accept
 from worker.journal.apply import Work
 from worker.journal.cancelling import AskChildren, CancelRun

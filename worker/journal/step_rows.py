@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from envelope.ports.journal_rows import SETTLED_STATES, Step, StepState, StepWrite
+from envelope.ports.journal_rows import SETTLED_STATES, Step, StepState
+from envelope.ports.journal_writes import StepWrite
 
 PROGRESS_KINDS = frozenset({"agent", "undo"})
 """Steps that do something; all others record a value."""

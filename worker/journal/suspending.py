@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from envelope.errors import InvalidInput
-from envelope.ports.journal_rows import RunEnd, RunState, Waits
+from envelope.ports.journal_rows import RunState, Waits
+from envelope.ports.journal_writes import RunEnd
 from worker.journal.book import Book, Needs
 from worker.journal.rows import RunRow
 from worker.journal.waking import Reason, reason_to_wake, wake

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import QuarantinedMessage
+from envelope.ports.journal_writes import QuarantinedMessage
 
 
 class JournalSink:

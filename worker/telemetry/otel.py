@@ -26,7 +26,8 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from agents.context import StepContext
 from envelope.effect import Effect
-from envelope.ports.journal_rows import Claim, NewRun, Run, StepClaim
+from envelope.ports.journal_rows import Claim, Run, StepClaim
+from envelope.ports.journal_writes import NewRun
 from envelope.usage import Usage
 from worker.telemetry.span_ids import FIRST_EPOCH, claim_span_id, trigger_span_id
 from worker.telemetry.tracer import Span, Tracer

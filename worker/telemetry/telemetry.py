@@ -17,11 +17,11 @@ from envelope.ports.effects import Effects
 from envelope.ports.journal_rows import (
     TERMINAL_STATES,
     Claim,
-    NewRun,
     Rescue,
     RunState,
     StepClaim,
 )
+from envelope.ports.journal_writes import NewRun
 from envelope.usage import Usage
 from worker.logs import logging_context
 from worker.telemetry.meters import Meters

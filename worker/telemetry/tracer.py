@@ -9,7 +9,8 @@ from typing import Any
 
 from agents.context import StepContext
 from envelope.effect import Effect
-from envelope.ports.journal_rows import Claim, NewRun, StepClaim
+from envelope.ports.journal_rows import Claim, StepClaim
+from envelope.ports.journal_writes import NewRun
 from envelope.usage import Usage
 
 

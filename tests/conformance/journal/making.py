@@ -13,16 +13,11 @@ from envelope.events import TERMINAL_EVENTS
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import (
     Claim,
-    Commit,
-    NewEvent,
-    NewRun,
-    RunEnd,
     RunState,
     StepState,
-    StepWrite,
     Waits,
-    WorkerInfo,
 )
+from envelope.ports.journal_writes import Commit, NewEvent, NewRun, RunEnd, StepWrite, WorkerInfo
 from envelope.ports.ledger import Ledger
 from worker.journal.memory import MemoryJournal
 from worker.journal.sql import SqlJournal

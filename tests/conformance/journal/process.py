@@ -11,7 +11,8 @@ from typing import NoReturn
 
 from envelope.errors import JournalUnavailable
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import TERMINAL_STATES, Commit, RunFilter, RunState
+from envelope.ports.journal_rows import TERMINAL_STATES, RunFilter, RunState
+from envelope.ports.journal_writes import Commit
 from tests.conformance.journal.making import (
     a_run,
     a_step,

@@ -6,12 +6,11 @@ from envelope.errors import InvalidInput
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import (
     AgentLimit,
-    Replay,
     RunFilter,
     RunState,
-    StepCommit,
     StepState,
 )
+from envelope.ports.journal_writes import Replay, StepCommit
 from tests.conformance.journal.making import (
     Backend,
     a_run,

@@ -5,7 +5,8 @@ import asyncio
 from sqlalchemy import text
 
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import RunState, StepCommit, StepState
+from envelope.ports.journal_rows import RunState, StepState
+from envelope.ports.journal_writes import StepCommit
 from tests.conformance.journal.making import (
     Backend,
     a_step,

@@ -2,7 +2,8 @@ import pytest
 
 from envelope.errors import Fenced, InvalidInput
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import RunEnd, RunState, StepState
+from envelope.ports.journal_rows import RunState, StepState
+from envelope.ports.journal_writes import RunEnd
 from tests.conformance.journal.making import (
     Backend,
     a_step,

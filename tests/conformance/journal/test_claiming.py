@@ -4,7 +4,8 @@ import pytest
 
 from envelope.errors import Fenced
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import RunEnd, RunState
+from envelope.ports.journal_rows import RunState
+from envelope.ports.journal_writes import RunEnd
 from tests.conformance.journal.making import (
     Backend,
     a_run,

@@ -5,7 +5,8 @@ import pytest
 
 from envelope.errors import Fenced, InvalidInput
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Attempt, RunEnd, RunState, StepCommit, StepState
+from envelope.ports.journal_rows import Attempt, RunState, StepState
+from envelope.ports.journal_writes import RunEnd, StepCommit
 from tests.conformance.journal.making import (
     Backend,
     a_step,

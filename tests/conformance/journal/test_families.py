@@ -6,7 +6,8 @@ import pytest
 
 from envelope.errors import InvalidInput, UnknownRun
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import RunEnd, RunFilter, RunState
+from envelope.ports.journal_rows import RunFilter, RunState
+from envelope.ports.journal_writes import RunEnd
 from tests.conformance.journal.making import (
     Backend,
     a_run,

@@ -15,7 +15,8 @@ from envelope.errors import (
     UnknownEffect,
 )
 from envelope.events import EventType
-from envelope.ports.journal_rows import Claim, Replay, RunState, StepCommit, StepState
+from envelope.ports.journal_rows import Claim, RunState, StepState
+from envelope.ports.journal_writes import Replay, StepCommit
 from envelope.ports.ledger import Conclusion, EffectFilter, EffectRow, Suppression
 from tests.conformance.journal.making import (
     Backend,

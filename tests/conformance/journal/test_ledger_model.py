@@ -20,13 +20,11 @@ from envelope.errors import MusterError
 from envelope.events import TERMINAL_EVENTS
 from envelope.ports.journal_rows import (
     TERMINAL_STATES,
-    Commit,
-    NewEvent,
-    RunEnd,
     RunState,
     StepState,
     Waits,
 )
+from envelope.ports.journal_writes import Commit, NewEvent, RunEnd
 from envelope.ports.ledger import (
     ApprovalFilter,
     ApprovalRow,

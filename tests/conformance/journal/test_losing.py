@@ -5,7 +5,14 @@ import pytest
 
 from envelope.errors import Fenced
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Beat, Claim, Hint, Run, RunState, StepState
+from envelope.ports.journal_rows import (
+    Beat,
+    Claim,
+    Hint,
+    Run,
+    RunState,
+    StepState,
+)
 from tests.conformance.journal.making import (
     Backend,
     a_step,

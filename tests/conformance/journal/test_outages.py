@@ -9,7 +9,8 @@ import pytest
 
 from envelope.errors import JournalUnavailable
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Commit, RunFilter
+from envelope.ports.journal_rows import RunFilter
+from envelope.ports.journal_writes import Commit
 from tests.conformance.journal.commit_cutter import CommitCutter
 from tests.conformance.journal.making import (
     Backend,

@@ -1,7 +1,8 @@
 import pytest
 
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import QuarantinedMessage, RunFilter, RunState
+from envelope.ports.journal_rows import RunFilter, RunState
+from envelope.ports.journal_writes import QuarantinedMessage
 from tests.conformance.journal.making import (
     Backend,
     a_worker,

@@ -5,7 +5,14 @@ import pytest
 
 from envelope.errors import InvalidInput, UnknownRun
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Accepted, Replay, RunFilter, RunState, Step, StepState
+from envelope.ports.journal_rows import (
+    Accepted,
+    RunFilter,
+    RunState,
+    Step,
+    StepState,
+)
+from envelope.ports.journal_writes import Replay
 from tests.conformance.journal.making import (
     Backend,
     a_run,

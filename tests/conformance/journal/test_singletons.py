@@ -7,7 +7,12 @@ import pytest
 
 from envelope.errors import IdempotencyConflict, InvalidInput, SingletonConflict
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Accepted, RunFilter, RunState, Waits
+from envelope.ports.journal_rows import (
+    Accepted,
+    RunFilter,
+    RunState,
+    Waits,
+)
 from tests.conformance.journal.making import (
     Backend,
     a_run,

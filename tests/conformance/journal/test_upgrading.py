@@ -9,7 +9,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Replay, RunFilter, RunState
+from envelope.ports.journal_rows import RunFilter, RunState
+from envelope.ports.journal_writes import Replay
 from tests.conformance.journal.making import (
     Backend,
     Books,

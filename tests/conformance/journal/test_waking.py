@@ -8,7 +8,8 @@ import pytest
 
 from envelope.errors import Fenced, InvalidInput
 from envelope.ports.journal import Journal
-from envelope.ports.journal_rows import Hint, RunEnd, RunState, Waits
+from envelope.ports.journal_rows import Hint, RunState, Waits
+from envelope.ports.journal_writes import RunEnd
 from tests.conformance.journal.making import (
     Backend,
     a_step,

@@ -10,7 +10,8 @@ from typing import Any
 
 from envelope.canonical import canonical_json, sha256_hex
 from envelope.ids import new_id
-from envelope.ports.journal_rows import TERMINAL_STATES, Hint, NewRun, RunFilter
+from envelope.ports.journal_rows import TERMINAL_STATES, Hint, RunFilter
+from envelope.ports.journal_writes import NewRun
 from envelope.ports.ledger import EffectFilter
 from orchestrators.registry import FLOWS
 from tests.rig.faults.facts import Facts, facts_of_run

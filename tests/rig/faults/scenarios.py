@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from envelope.ports.journal_rows import Commit, Hint
+from envelope.ports.journal_rows import Hint
+from envelope.ports.journal_writes import Commit
 from tests.rig.faults.pair import Pair
 from tests.rig.faults.stub_llm import Manner, StubLLM
 

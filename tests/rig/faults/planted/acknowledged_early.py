@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from envelope.ports.journal_rows import Accepted, NewRun
+from envelope.ports.journal_rows import Accepted
+from envelope.ports.journal_writes import NewRun
 from tests.rig.faults.planted.planting import Patch
 from worker.journal.sql import SqlJournal
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envelope.ports.journal_rows import Commit
+from envelope.ports.journal_writes import Commit
 from tests.rig.faults.planted.planting import Patch
 from worker.journal import committing
 from worker.journal.rows import RunRow
