@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from uuid import uuid4
 
 from redis import Redis
@@ -13,8 +15,10 @@ from tests.rig.faults.client import Client, Wish
 from tests.rig.faults.proxy import FaultProxy, Mode
 from tests.rig.faults.rig import FaultRig
 from tests.rig.faults.stub_llm import Manner
+from tests.services.waiting import wait_until
 
 _CALLERS = 4
+_HIT_SECONDS = 20.0
 _QUEUES = ("runs.*", "agent.*")
 
 
@@ -75,8 +79,7 @@ def upset_model(rig: FaultRig, chance: random.Random, manner: Manner) -> None:
     with rig.fault(f"llm {kind}") as proof, rig.stub.behaving(manner):
         for _ in range(_CALLERS):
             client.submit(wish, f"upset-{uuid4()}")
-        time.sleep(chance.uniform(2.0, 4.0))
-        proof["calls upset"] = len(rig.stub.calls) - before
+        proof["calls upset"] = _hits(chance.uniform(2.0, 4.0), lambda: len(rig.stub.calls) - before)
 
 
 def _break(
@@ -85,8 +88,16 @@ def _break(
     before = proxy.hits[mode]
     with rig.fault(kind, [pid]) as proof:
         with proxy.broken(mode):
-            time.sleep(chance.uniform(1.5, 5.0))
+            _hits(chance.uniform(1.5, 5.0), lambda: proxy.hits[mode] - before)
         proof["connections and chunks"] = proxy.hits[mode] - before
+
+
+def _hits(seconds: float, count: Callable[[], int]) -> int:
+    """Let a fault last for some seconds, and on until it has hit something or time is up."""
+    time.sleep(seconds)
+    with suppress(AssertionError):  # who struck looks at the proof, and strikes again
+        wait_until(count, _HIT_SECONDS, "the fault has hit something")
+    return count()
 
 
 def _waiting(broker: Redis) -> list[tuple[bytes, bytes]]:
