@@ -19,6 +19,7 @@ from worker.engine.execution import RunExecution
 from worker.engine.masking import masked_failure, masked_json
 from worker.engine.metering import StepMeter
 from worker.engine.parts import EngineParts
+from worker.engine.permit import HeldPermit
 from worker.engine.run_journal import RunJournal
 from worker.engine.step_context import step_context
 from worker.engine.writes import Outcome, Writes, retried, settled, started, started_event
@@ -41,8 +42,10 @@ class InlineStep:
         call: StepCall,
         first_attempt: int,
         kind: str,
+        held: HeldPermit,
     ) -> None:
         self._parts = parts
+        self._held = held
         self._execution = execution
         self._journal = journal
         self._call = call
@@ -83,7 +86,9 @@ class InlineStep:
                 on_retry=self._retried,
                 on_usage=self._meter.add,
                 around=self._parts.telemetry.attempt,
-                before_attempt=self._parts.limits.before_attempt(self._call.agent),
+                before_attempt=self._parts.limits.before_attempt(
+                    self._call.agent, self._held.assured
+                ),
             )
         except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is recorded
             failure = self._failure(error)

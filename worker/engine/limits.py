@@ -10,15 +10,13 @@ from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import AgentLimit
 from envelope.ports.permits import Permits
 from envelope.ports.rates import Rate, RateLimits, RateWant
-from worker.engine.hold import Hold
 
 
 class AgentLimits:
     """What holds for each agent now; the journal remembers what was set at run time."""
 
-    def __init__(self, journal: Journal, permits: Permits, rates: RateLimits, hold: Hold) -> None:
+    def __init__(self, journal: Journal, permits: Permits, rates: RateLimits) -> None:
         self._journal = journal
-        self._hold = hold
         self._permits = permits
         self._rates = rates
         self._set: Mapping[str, AgentLimit] = {}
@@ -37,15 +35,23 @@ class AgentLimits:
         }
         await self._permits.set_limits(concurrencies)
 
-    def before_attempt(self, agent: AgentDefinition) -> Callable[[int], Awaitable[None]]:
-        """Return what an attempt of the agent waits for: the process's lease, then its rate."""
+    def before_attempt(
+        self, agent: AgentDefinition, assured: Callable[[], Awaitable[None]]
+    ) -> Callable[[int], Awaitable[None]]:
+        """Return what an attempt of the agent waits for: lease and permit, then its rate.
+
+        Args:
+            agent: The agent.
+            assured: Returns when the process's lease holds and the step has its permit.
+        """
         rate = self._rate_of(agent)
         wants = [RateWant(key=f"agent:{agent.name}", rate=rate)] if rate is not None else []
 
         async def reserve(_attempt: int) -> None:
-            await self._hold.assured()
+            await assured()
             if wants:
                 await self._rates.reserve(wants)
+                await assured()  # that may have taken long
 
         return reserve
 

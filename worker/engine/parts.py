@@ -87,4 +87,4 @@ class EngineParts:
     @cached_property
     def limits(self) -> AgentLimits:
         """The agents' limits as they are now."""
-        return AgentLimits(self.journal, self.permits, self.rates, self.hold)
+        return AgentLimits(self.journal, self.permits, self.rates)

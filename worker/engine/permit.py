@@ -23,11 +23,33 @@ def permit_ask(run: Run, step: str, agent: AgentDefinition) -> PermitAsk:
     )
 
 
+class HeldPermit:
+    """A permit that was granted to a step of this process."""
+
+    def __init__(self, parts: EngineParts, ask: PermitAsk) -> None:
+        self._parts = parts
+        self._ask = ask
+        self._lapses = parts.hold.lapses
+
+    async def assured(self) -> None:
+        """Return when the lease holds and the permit is the step's.
+
+        While the lease had lapsed this process counted as dead: the permit may have been taken back
+        and given to somebody else, so it is asked for again.
+        """
+        await self._parts.hold.assured()
+        while self._lapses != self._parts.hold.lapses:
+            self._lapses = self._parts.hold.lapses
+            await self._parts.permits.acquire(self._ask)
+            await self._parts.hold.assured()
+
+
 @asynccontextmanager
-async def permit(parts: EngineParts, ask: PermitAsk) -> AsyncIterator[None]:
+async def permit(parts: EngineParts, ask: PermitAsk) -> AsyncIterator[HeldPermit]:
     """Hold the permit; give it back unless another process has taken it over."""
+    held = HeldPermit(parts, ask)
     await parts.permits.acquire(ask)
     try:
-        yield
+        yield held
     finally:
         parts.permits.release(ask.agent, ask.run_id, ask.step)

@@ -21,7 +21,7 @@ from worker.engine.isolation import suspected
 from worker.engine.masking import masked_failure, masked_json
 from worker.engine.metering import StepMeter
 from worker.engine.parts import EngineParts
-from worker.engine.permit import permit, permit_ask
+from worker.engine.permit import HeldPermit, permit, permit_ask
 from worker.engine.persist import uninterrupted, until_written
 from worker.engine.step_context import step_context
 from worker.engine.writes import Outcome, attempt_record, retried, settled_event
@@ -95,31 +95,38 @@ class _Execution:
     async def run(self) -> StepState | None:
         agent = AGENTS.get(self._step.agent)
         try:
-            async with permit(self._parts, permit_ask(self._run, self._step.step, agent)):
-                if not await self._is_still_ours():
+            async with permit(self._parts, permit_ask(self._run, self._step.step, agent)) as held:
+                if not await self._may_begin(held):
                     return None
-                return await self._settle(await self._worked(agent))
+                return await self._settle(await self._worked(agent, held))
         except asyncio.CancelledError:
             # Given back: another worker takes it.
             await uninterrupted(self._commit(StepState.QUEUED))
             raise
 
-    async def _is_still_ours(self) -> bool:
-        """A process that was paused or cut off may have lost the step meanwhile."""
-        await self._parts.hold.assured()
-        if self._parts.hold.lapses == self._lapses:
-            return True
-        return await self._commit(StepState.RUNNING) is not None
+    async def _may_begin(self, held: HeldPermit) -> bool:
+        """A process that was paused or cut off may have lost the step meanwhile, then its permit.
+
+        In this order: whoever lost the step must not ask for the permit of its new executor.
+        """
+        hold = self._parts.hold
+        await hold.assured()
+        while self._lapses != hold.lapses:
+            self._lapses = hold.lapses
+            if await self._commit(StepState.RUNNING) is None:
+                return False
+            await held.assured()
+        return True
 
     def revoke(self) -> None:
         self._revoked = True
         if self._working is not None:
             self._working.cancel()
 
-    async def _worked(self, agent: AgentDefinition) -> Outcome:
+    async def _worked(self, agent: AgentDefinition, held: HeldPermit) -> Outcome:
         """Work in a task of its own, so that a revocation can be told from a shutdown."""
         begun = time.monotonic()
-        self._working = asyncio.create_task(self._outcome(agent, begun))
+        self._working = asyncio.create_task(self._outcome(agent, held, begun))
         if self._revoked:
             self._working.cancel()
         try:
@@ -142,9 +149,9 @@ class _Execution:
         meters.step_settled(self._step.agent, str(outcome.state), outcome.seconds, code)
         return state
 
-    async def _outcome(self, agent: AgentDefinition, begun: float) -> Outcome:
+    async def _outcome(self, agent: AgentDefinition, held: HeldPermit, begun: float) -> Outcome:
         try:
-            envelope, result = await self._executed(agent)
+            envelope, result = await self._executed(agent, held)
         except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is recorded
             seconds, usage = time.monotonic() - begun, self._meter.usage
             return Outcome(self._attempt, seconds, None, self._failure(error), usage)
@@ -152,8 +159,8 @@ class _Execution:
         seconds, usage = time.monotonic() - begun, self._meter.usage
         return Outcome(self._attempt, seconds, result, failed, usage)
 
-    async def _executed(self, agent: AgentDefinition) -> tuple[Envelope, str]:
-        before_attempt = self._parts.limits.before_attempt(agent)
+    async def _executed(self, agent: AgentDefinition, held: HeldPermit) -> tuple[Envelope, str]:
+        before_attempt = self._parts.limits.before_attempt(agent, held.assured)
         if suspected(self._parts, self._step.losses):
             return await self._executed_alone(before_attempt)
         done = await execute(

@@ -200,10 +200,11 @@ class DurableSteps:
 
     async def _run_inline(self, call: StepCall, recorded: Step | None) -> Envelope:
         attempt = recorded.attempt + 1 if recorded else 1
-        step = InlineStep(self._parts, self._execution, self._journal, call, attempt, self._kind)
-        async with permit(self._parts, permit_ask(self._execution.run, call.slot, call.agent)):
-            await self._execution.boundary()
-            with self._execution.busy():
+        parts, execution, journal = self._parts, self._execution, self._journal
+        async with permit(parts, permit_ask(execution.run, call.slot, call.agent)) as held:
+            await execution.boundary()
+            with execution.busy():
+                step = InlineStep(parts, execution, journal, call, attempt, self._kind, held)
                 made = await step.run()
         self._execution.usage += made.metadata.usage
         return made
