@@ -42,7 +42,7 @@ class AsyncCampaignManager:
 
     def __init__(self, backend: Backend, resources: Resources | None = None) -> None:
         self.backend = backend
-        self.lookout = Lookout(backend.wakeups)
+        self.lookout = Lookout(backend.wakeups, backend.journal)
         self._dispatcher = Dispatcher(backend, resources or resources_of(backend.settings))
         self._steering = Steering(backend, self._dispatcher)
 

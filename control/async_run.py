@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -76,17 +75,18 @@ class AsyncRun:
             RunTimeout: It has not ended within `timeout` seconds. It goes on.
             UnknownRun: There is no such run.
         """
-        run = await self.row()
-        if has_ended(run):
+        if self.receipt is None and has_ended(run := await self.row()):
             return run
-        deadline = None if timeout is None else time.monotonic() + timeout
-        async with self._lookout.news(self.id) as news:
-            while not has_ended(run := await self.row()):
-                left = None if deadline is None else deadline - time.monotonic()
-                if timeout is not None and left is not None and left <= 0:
-                    raise RunTimeout(self.id, timeout, run.state)
-                await news.wait(left)
-        return run
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._lookout.endings.of(self.id)
+        except TimeoutError as error:
+            run = await self.row()
+            if has_ended(run):
+                return run
+            if timeout is None:
+                raise
+            raise RunTimeout(self.id, timeout, run.state) from error
 
     async def result(self, timeout: float | None = None) -> Envelope:  # noqa: ASYNC109 - public interface
         """Wait for the run's envelope.

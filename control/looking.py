@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from control.endings import Endings
+from envelope.ports.journal import Journal
 from envelope.ports.wakeup import Wakeups
 
 _LOOK_SECONDS = 0.5
@@ -42,10 +44,12 @@ class Lookout:
 
     Attributes:
         wakeups: What they listen to.
+        endings: Those who wait for a run's end alone.
     """
 
-    def __init__(self, wakeups: Wakeups) -> None:
+    def __init__(self, wakeups: Wakeups, journal: Journal) -> None:
         self.wakeups = wakeups
+        self.endings = Endings(journal, wakeups)
         self._waiting = 0
 
     @property

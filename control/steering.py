@@ -19,7 +19,7 @@ from envelope.ports.journal_rows import (
 from envelope.ports.ledger import RESERVED_SIGNALS
 from envelope.signature import check_bytes
 from worker.backend import Backend
-from worker.engine.notices import CANCEL_NOTICE, SIGNAL_NOTICE
+from worker.engine.notices import CANCEL_NOTICE, SIGNAL_NOTICE, tell_watchers
 
 LONGEST_NAME = 200
 _EXCERPT = 60
@@ -79,7 +79,7 @@ class Steering:
         """Tell the run's owner, and whoever watches the run."""
         if run.state is RunState.RUNNING and run.owner is not None:
             self._wakeups.notify(run.owner, notice)
-        self._wakeups.notify(run.run_id, "events")
+        tell_watchers(self._wakeups, run.run_id, run.state)
 
     async def _descendants(self, run: Run) -> AsyncIterator[Run]:
         """Yield what the run started, and what that started, as far as it has not ended."""

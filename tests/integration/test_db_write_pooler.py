@@ -21,6 +21,7 @@ from agents.db_write.tables.postgres_tables import PostgresTables
 from envelope import Record
 from tests.services.child import Child
 from tests.services.ports import free_port
+from tests.services.presence import missing
 from tests.services.waiting import wait_until
 
 POOLED = declare_table("fpooled", {"id": "integer", "text": "text"}, key=["id"], table="pooled")
@@ -31,7 +32,7 @@ def pooled(database: str) -> Iterator[str]:
     """The database's URL through a pool of two server connections."""
     binary = shutil.which("pgbouncer")
     if binary is None:
-        pytest.skip("PgBouncer is not installed: install the package pgbouncer")
+        missing("PgBouncer", "install the package pgbouncer")
     folder = Path(tempfile.mkdtemp(prefix="muster-pgbouncer-"))
     there, port = urlsplit(database), free_port()
     (folder / "users.txt").write_text('"postgres" ""\n')

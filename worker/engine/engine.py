@@ -28,6 +28,7 @@ from worker.engine.execution import RunExecution, Stop
 from worker.engine.history import History
 from worker.engine.isolation import Isolation, suspected
 from worker.engine.masking import masked_ending
+from worker.engine.notices import tell_watchers
 from worker.engine.notifier import Notifier
 from worker.engine.partial import with_partial
 from worker.engine.parts import EngineParts
@@ -48,7 +49,7 @@ class Engine:
 
     def __init__(self, parts: EngineParts) -> None:
         self.parts = parts
-        self.steps = QueuedSteps(parts)
+        self.steps = QueuedSteps(parts, lambda step: self.waiting.settled(step))
         self.waiting = WaitingSteps(parts, self.steps.executes)
         self._running: dict[str, RunExecution] = {}
         self._waits: dict[str, RunWaits] = {}
@@ -264,7 +265,7 @@ class Engine:
         except Fenced:
             log.warning("run.fenced", run=run_id, epoch=execution.epoch)
             return None
-        self.parts.wakeups.notify(run_id, "events")
+        tell_watchers(self.parts.wakeups, run_id, ending.end.state)
         if execution.run.parent_id is not None and ending.end.state in TERMINAL_STATES:
             await self._notifier.tell_parent(execution.run.parent_id)
         return ending.end.state

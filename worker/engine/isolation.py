@@ -25,6 +25,7 @@ from envelope.errors import Fenced
 from envelope.events import EventType
 from envelope.ports.journal_rows import RunState
 from envelope.ports.journal_writes import Commit, NewEvent, RunEnd
+from worker.engine.notices import tell_watchers
 from worker.engine.parts import EngineParts
 from worker.engine.persist import uninterrupted, until_written
 from worker.journal.losing import FOREIGN_FAULTS
@@ -164,7 +165,8 @@ class Isolation:
         rescue = await until_written(lambda: blame(suspect.run_id, cell_id, limit), self._parts.log)
         if rescue is None:
             return await self._give_back(suspect)
-        self._parts.wakeups.notify(suspect.run_id, "events")
+        self._parts.telemetry.rescued([rescue])
+        tell_watchers(self._parts.wakeups, suspect.run_id, rescue.state)
         return rescue.state
 
     async def _give_all_back(self, group: Sequence[_Suspect]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -14,7 +16,13 @@ from agents.registry import AGENTS
 from envelope.envelope import Envelope, Status
 from envelope.errors import Cancelled, Fenced, LostTooOften
 from envelope.failure import Failure, StepFailed
-from envelope.ports.journal_rows import Attempt, StepClaim, StepState
+from envelope.ports.journal_rows import (
+    SETTLED_STATES,
+    Attempt,
+    Step,
+    StepClaim,
+    StepState,
+)
 from envelope.ports.journal_writes import NewEvent, StepCommit
 from worker.engine.cell import StepOrder
 from worker.engine.isolation import suspected
@@ -28,10 +36,16 @@ from worker.engine.writes import Outcome, attempt_record, retried, settled_event
 
 
 class QueuedSteps:
-    """The agent side of a queued step: claim, execute, commit, wake the run's owner."""
+    """The agent side of a queued step: claim, execute, commit, wake the run's owner.
 
-    def __init__(self, parts: EngineParts) -> None:
+    Args:
+        parts: What the process provides.
+        settled_here: Told of settled steps whose run is executed by this very process.
+    """
+
+    def __init__(self, parts: EngineParts, settled_here: Callable[[Step], None]) -> None:
         self._parts = parts
+        self._settled_here = settled_here
         self._executions: dict[tuple[str, str], _Execution] = {}
 
     @property
@@ -58,7 +72,7 @@ class QueuedSteps:
         claim = await self._claimed(run_id, step)
         if claim is None:
             return None
-        execution = _Execution(self._parts, claim)
+        execution = _Execution(self._parts, claim, self._settled_here)
         self._executions[run_id, step] = execution
         try:
             with self._parts.telemetry.queued_step(claim):
@@ -81,8 +95,11 @@ class QueuedSteps:
 class _Execution:
     """One claimed step."""
 
-    def __init__(self, parts: EngineParts, claim: StepClaim) -> None:
+    def __init__(
+        self, parts: EngineParts, claim: StepClaim, settled_here: Callable[[Step], None]
+    ) -> None:
         self._parts = parts
+        self._settled_here = settled_here
         self._run = claim.run
         self._step = claim.step
         self._attempt = claim.step.attempt
@@ -236,7 +253,10 @@ class _Execution:
         except Fenced:
             log.warning("step.fenced", run=step.run_id, step=step.step)
             return None
-        if owner:
+        if owner == self._parts.worker_id and state in SETTLED_STATES:
+            settled = replace(step, state=state, result=commit.result, failure=commit.failure)
+            self._settled_here(settled)
+        elif owner:
             self._parts.wakeups.notify(owner, f"{step.run_id} {step.step}")
         self._parts.wakeups.notify(step.run_id, "events")
         return state

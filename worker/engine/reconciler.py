@@ -11,6 +11,7 @@ from envelope.ports.queue import Queue
 from orchestrators.registry import FLOWS
 from worker.engine.engine import Engine
 from worker.engine.lease import Lease
+from worker.engine.notices import tell_watchers
 
 ROUND_SECONDS = 1.0
 _AT_ONCE = 500
@@ -72,7 +73,7 @@ class Reconciler:
                 losses=rescue.losses,
                 state=str(rescue.state),
             )
-            self._parts.wakeups.notify(rescue.hint.run_id, "events")
+            tell_watchers(self._parts.wakeups, rescue.hint.run_id, rescue.state)
         self._parts.telemetry.rescued(rescued)
         again = [rescue.hint for rescue in rescued if rescue.state is RunState.QUEUED]
         await self._send(again)

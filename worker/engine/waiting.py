@@ -81,6 +81,10 @@ class WaitingSteps:
         self._outbox.append(expected.hint)
         self._work.set()
 
+    def settled(self, step: Step) -> None:
+        """Take a step that this process has settled itself."""
+        self._resolve([step])
+
     def told(self, run_id: str, step: str) -> None:
         """Take a wake-up: the step may be settled."""
         if (run_id, step) in self._expected:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import (
+    BatchPublishError,  # type: ignore[attr-defined]  # newer than the stubs
+    OperationalError,
+)
 from redis.exceptions import RedisError
 
 from envelope.errors import QueueUnavailable
@@ -15,6 +18,7 @@ from envelope.ports.journal_rows import Hint
 from envelope.ports.queue import topic
 
 HIGHEST_PRIORITY = 9
+_AWAY = (BatchPublishError, OperationalError, RedisError, OSError)
 
 
 class CeleryQueue:
@@ -28,7 +32,7 @@ class CeleryQueue:
         self._app = app
 
     async def enqueue(self, hints: Sequence[Hint]) -> None:
-        """Send one message per hint over one connection."""
+        """Send one message per hint, all in one pipeline; an outage may let some of them through."""
         await asyncio.to_thread(self._publish, hints)
 
     async def depth(self, topics: Sequence[str]) -> dict[str, int]:
@@ -41,10 +45,10 @@ class CeleryQueue:
 
     def _publish(self, hints: Sequence[Hint]) -> None:
         try:
-            with self._app.producer_or_acquire() as producer:
+            with self._app.producer_or_acquire() as producer, producer.batch():
                 for hint in hints:
                     self._send(producer, hint)
-        except (OperationalError, RedisError, OSError) as error:
+        except _AWAY as error:
             raise QueueUnavailable(_away(error)) from error
 
     def _send(self, producer: Any, hint: Hint) -> None:
@@ -65,7 +69,7 @@ class CeleryQueue:
             with self._app.connection_or_acquire() as connection:
                 channel = connection.default_channel
                 return {name: _size(channel, name) for name in topics}
-        except (OperationalError, RedisError, OSError) as error:
+        except _AWAY as error:
             raise QueueUnavailable(_away(error)) from error
 
 
