@@ -16,6 +16,7 @@ from envelope.ports.journal_rows import (
     Run,
     RunState,
     Signal,
+    Step,
 )
 from envelope.ports.journal_writes import Commit
 from envelope.signature import from_canonical
@@ -49,7 +50,7 @@ class Engine:
 
     def __init__(self, parts: EngineParts) -> None:
         self.parts = parts
-        self.steps = QueuedSteps(parts, lambda step: self.waiting.settled(step))
+        self.steps = QueuedSteps(parts, self._settled_here)
         self.waiting = WaitingSteps(parts, self.steps.executes)
         self._running: dict[str, RunExecution] = {}
         self._waits: dict[str, RunWaits] = {}
@@ -59,6 +60,9 @@ class Engine:
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def _settled_here(self, step: Step) -> None:
+        self.waiting.settled(step)
 
     @property
     def running(self) -> Mapping[str, RunExecution]:

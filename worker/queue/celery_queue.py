@@ -32,7 +32,7 @@ class CeleryQueue:
         self._app = app
 
     async def enqueue(self, hints: Sequence[Hint]) -> None:
-        """Send one message per hint, all in one pipeline; an outage may let some of them through."""
+        """Send one message per hint, in one pipeline; an outage may let some of them through."""
         await asyncio.to_thread(self._publish, hints)
 
     async def depth(self, topics: Sequence[str]) -> dict[str, int]:
