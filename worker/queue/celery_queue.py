@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import (
-    BatchPublishError,  # type: ignore[attr-defined]  # newer than the stubs
+from kombu.exceptions import (  # type: ignore[attr-defined]  # the stubs are older
+    BatchPublishError,
     OperationalError,
 )
 from redis.exceptions import RedisError
