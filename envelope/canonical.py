@@ -13,6 +13,9 @@ from typing import Any
 
 from envelope.errors import InvalidInput
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -24,9 +27,7 @@ def canonical_json(value: Any) -> str:
             JSON, or is nested too deeply.
     """
     try:
-        text = json.dumps(
-            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+        text = _ENCODER.encode(value)
         text.encode()
     except RecursionError:
         raise InvalidInput("The value is nested too deeply to be JSON.") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from envelope.errors import AlreadyRegistered, NotRegistered
@@ -38,6 +38,7 @@ class Registry(Generic[N]):
     def __init__(self, noun: str) -> None:
         self._noun = noun
         self._held: dict[str, dict[int, N]] = {}
+        self._versions: Mapping[str, Sequence[int]] | None = None
 
     def add(self, thing: N) -> N:
         """Add `thing`; adding the very same definition again (a module imported twice) is fine.
@@ -53,6 +54,7 @@ class Registry(Generic[N]):
                 f"{present.where} and {thing.where}. Rename one or give it another version."
             )
         versions[thing.version] = thing
+        self._versions = None
         return thing
 
     def get(self, name: str, version: int | None = None) -> N:
@@ -77,9 +79,11 @@ class Registry(Generic[N]):
         """Return all names, sorted."""
         return sorted(self._held)
 
-    def versions(self) -> dict[str, list[int]]:
-        """Return the versions held of each name."""
-        return {name: sorted(self._held[name]) for name in self.names()}
+    def versions(self) -> Mapping[str, Sequence[int]]:
+        """Return the versions held of each name; not to be changed: every claim of a run asks."""
+        if self._versions is None:
+            self._versions = {name: sorted(self._held[name]) for name in self.names()}
+        return self._versions
 
     def __iter__(self) -> Iterator[N]:
         return (thing for name in self.names() for thing in self._held[name].values())

@@ -86,7 +86,7 @@ class Backend:
         Raises:
             JournalUnavailable: The database is away. Redis being away is no error here.
         """
-        log = structlog.get_logger("muster")
+        log = structlog.get_logger("muster").bind()  # assembled once, not at each use
         redis = await asyncio.to_thread(ensure_redis, settings)
         worker_id = worker_id or new_worker_id()
         telemetry = telemetry or client_telemetry(settings)

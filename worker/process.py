@@ -119,7 +119,7 @@ class WorkerProcess:
                 queue=backend.queue,
                 wakeups=backend.wakeups,
                 resources=resources,
-                log=self._log,
+                log=self._log.bind(),  # assembled once: the lazy one is assembled at each use
                 cell=self._cell,
                 steps_here=self._steps_here(),
                 worker_id=backend.worker_id,
