@@ -52,7 +52,7 @@ class Cluster:
         log = self.settings.home / f"worker-{len(self.workers)}.log"
         worker = WorkerProcess(environment_of(self.settings, os.environ), log=log)
         self.workers.append(worker)
-        await worker.start(*flags)
+        await worker.start("-n", f"bench-{len(self.workers)}@%h", *flags)
         await worker.until_ready(journal)
         new = {row.pid for row in await journal.workers()} - before
         self.pids += new
@@ -124,19 +124,24 @@ class Stage:
         return Program("benchmarks.programs.muster_inline", facts, log)
 
     @asynccontextmanager
-    async def cluster(self, kind: Database, *flags: str, **more: Any) -> AsyncIterator[Cluster]:
-        """Start a Muster with one real worker process, over an empty journal."""
+    async def cluster(
+        self, kind: Database, *flags: str, workers: int = 1, **more: Any
+    ) -> AsyncIterator[Cluster]:
+        """Start a Muster with real worker processes, over an empty journal."""
         with self.settings(kind, **more) as settings:
-            async with self.cluster_over(settings, *flags) as cluster:
+            async with self.cluster_over(settings, *flags, workers=workers) as cluster:
                 yield cluster
 
     @asynccontextmanager
-    async def cluster_over(self, settings: Settings, *flags: str) -> AsyncIterator[Cluster]:
-        """Start a Muster with one real worker process and a client in this process."""
+    async def cluster_over(
+        self, settings: Settings, *flags: str, workers: int = 1
+    ) -> AsyncIterator[Cluster]:
+        """Start a Muster with real worker processes and a client in this process."""
         async with AsyncMuster(settings) as client:
             cluster = Cluster(settings, await client.manager())
             try:
-                await cluster.start_worker(*flags)
+                for _ in range(workers):
+                    await cluster.start_worker(*flags)
                 yield cluster
             finally:
                 for worker in cluster.workers:

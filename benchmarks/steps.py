@@ -62,13 +62,14 @@ class Parties:
 async def measure(stage: Stage, size: Size | None = None) -> Report:
     """Measure inline and queued steps on every database."""
     size = size or Size()
+    processes = os.cpu_count() or 1
     async with AsyncExitStack() as stack:
-        celery = await stack.enter_async_context(stage.celery("prefork", os.cpu_count() or 1))
+        celery = await stack.enter_async_context(stage.celery("prefork", processes))
         parties = [
             Parties(
                 kind,
                 await stack.enter_async_context(stage.inline(kind)),
-                await stack.enter_async_context(stage.cluster(kind)),
+                await stack.enter_async_context(stage.cluster(kind, workers=processes)),
                 await stack.enter_async_context(stage.dbos(kind)),
             )
             for kind in stage.databases
@@ -129,8 +130,8 @@ def _ours(party: Parties, flow: str, steps: int, runs: int, total: int) -> list[
     inline = Contender(_inline(party.kind)[0], here)
     worker = Contender(_queued(party.kind)[0], queued)
     return [
-        with_cpu(inline, party.inline.pid, total, _UNIT),
-        with_cpu(worker, party.cluster.pids[0], total, _UNIT),
+        with_cpu(inline, [party.inline.pid], total, _UNIT),
+        with_cpu(worker, party.cluster.pids, total, _UNIT),
     ]
 
 
@@ -142,7 +143,7 @@ def _dbos(party: Parties, do: str, work: dict[str, int], total: int) -> list[Con
     async def measured() -> Measured:
         return {_FIGURE: total / await program.ask(do, **work)}
 
-    return [with_cpu(Contender(f"DBOS, {party.kind}", measured), program.pid, total, _UNIT)]
+    return [with_cpu(Contender(f"DBOS, {party.kind}", measured), [program.pid], total, _UNIT)]
 
 
 def _celery(
@@ -152,7 +153,7 @@ def _celery(
         calls = [call() for _ in range(count)]
         return await _timed(total, lambda: celery.results(calls))
 
-    return with_cpu(Contender(name, measured), celery.pid, total, _UNIT)
+    return with_cpu(Contender(name, measured), [celery.pid], total, _UNIT)
 
 
 def _inline(kind: Database) -> tuple[str, str]:

@@ -50,10 +50,12 @@ async def measure(stage: Stage, size: Size | None = None) -> Report:
     """Measure throughput, then latency."""
     size = size or Size()
     report = Report("throughput", TITLE, notes=list(_NOTES))
+    processes = os.cpu_count() or 1
     async with AsyncExitStack() as stack:
-        celery = await stack.enter_async_context(stage.celery("prefork", os.cpu_count() or 1))
+        celery = await stack.enter_async_context(stage.celery("prefork", processes))
         clusters = {
-            kind: await stack.enter_async_context(stage.cluster(kind)) for kind in stage.databases
+            kind: await stack.enter_async_context(stage.cluster(kind, workers=processes))
+            for kind in stage.databases
         }
         many = await alternate(
             f"{size.runs} at once", _many(celery, clusters, size.runs), stage.rounds
@@ -77,9 +79,9 @@ def _many(celery: PlainCelery, clusters: dict[Database, Cluster], count: int) ->
 
     def ours(kind: Database) -> Contender:
         contender = Contender(_muster(kind), lambda: _runs_at_once(clusters[kind], count))
-        return with_cpu(contender, clusters[kind].pids[0], count, "run")
+        return with_cpu(contender, clusters[kind].pids, count, "run")
 
-    peer = with_cpu(Contender(_CELERY, theirs), celery.pid, count, "run")
+    peer = with_cpu(Contender(_CELERY, theirs), [celery.pid], count, "run")
     return [peer, *map(ours, clusters)]
 
 
