@@ -61,8 +61,8 @@ async def measure(stage: Stage, size: Size | None = None) -> Report:
 
 def _muster(stage: Stage, kind: Database, size: Size) -> Contender:
     async def measured() -> Measured:
-        lease = {"lease_seconds": size.lease_seconds, "heartbeat_seconds": size.heartbeat_seconds}
-        async with stage.cluster(kind, **lease) as cluster:
+        lease, heartbeat = size.lease_seconds, size.heartbeat_seconds
+        async with stage.cluster(kind, lease_seconds=lease, heartbeat_seconds=heartbeat) as cluster:
             return await _killed(cluster, size)
 
     return Contender(f"Muster, {kind}", measured)

@@ -80,7 +80,7 @@ class QuarantiningConsumer(Consumer):
         acknowledge()
         return acknowledge
 
-    def on_send_event_buffered(self) -> None:
+    def on_send_event_buffered(self) -> None:  # type: ignore[override]  # the stubs err
         """Gathers events for a moment: a message of many costs little more than one of one."""
         now = time.monotonic()
         if self.blueprint.state != bootsteps.RUN:  # type: ignore[attr-defined]  # as above
