@@ -28,19 +28,8 @@ def test_the_table_names_the_parts() -> None:
     assert len(ours()) > 40
 
 
-@pytest.mark.parametrize("folder", ["howto", "reference", "decisions"])
+@pytest.mark.parametrize("folder", [".", "howto", "operations", "reference", "decisions"])
 def test_the_index_links_every_page(folder: str) -> None:
     index = DOCS / "README.md"
     linked = {index.parent / path for path in _LINK.findall(index.read_text(encoding="utf-8"))}
-    assert set((DOCS / folder).glob("*.md")) <= linked
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    pages = [DOCS.parent / "README.md", *DOCS.rglob("*.md")]
-    broken = [
-        f"{page.name}: {path}"
-        for page in pages
-        for path in _LINK.findall(page.read_text(encoding="utf-8"))
-        if not (page.parent / path).exists()
-    ]
-    assert broken == []
+    assert set((DOCS / folder).glob("*.md")) - {index} <= linked
