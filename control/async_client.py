@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel
 
 from control.approvals import AsyncApprovals
 from control.async_manager import AsyncCampaignManager
 from control.async_run import AsyncRun
+from control.closing import AsyncClosing
 from control.dead_letters import Choice, DeadLetters, Replayed
 from control.effects import AsyncEffects
 from control.event import Event
@@ -30,7 +30,7 @@ from envelope.ports.journal_rows import (
 from worker.settings import Settings
 
 
-class AsyncMuster:
+class AsyncMuster(AsyncClosing):
     """Reaches runs over the configured journal and queue; connects when it is first used.
 
     Args:
@@ -247,17 +247,6 @@ class AsyncMuster:
         """Let go of all connections."""
         if self._manager is not None:
             await self._manager.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
 
 def _state(name: RunState | str) -> RunState:

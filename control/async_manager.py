@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 
 from control.admission import Repetition, admit
 from control.async_run import AsyncRun
+from control.closing import AsyncClosing
 from control.dispatch import Dispatcher, hint_of
 from control.event import Event
 from control.looking import Lookout
@@ -30,12 +30,14 @@ EventLike = Event | Mapping[str, Any]
 _AT_ONCE = 1000
 
 
-class AsyncCampaignManager:
+class AsyncCampaignManager(AsyncClosing):
     """Accepts events: resolve, validate, commit, send.
 
     Args:
         backend: Where runs are kept and sent to. Without a queue it executes each event's run
-            before `ingest_event` returns.
+            before `ingest_event` returns: to its end, or to where it has waited for a second for a
+            signal or an approval. From there it goes on in the background while the manager is
+            open.
         resources: What agents ask for, where runs are executed here; by default what the settings
             say.
     """
@@ -114,17 +116,6 @@ class AsyncCampaignManager:
         """Let go of everything."""
         await self._dispatcher.close()
         await self.backend.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     def _new(self, event: EventLike, repetition: Repetition | None = None) -> NewRun:
         limit, trace = self.backend.settings.payload_max_bytes, self.backend.telemetry.trace_id()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel
 
 from control.approvals import Approvals
 from control.async_client import AsyncMuster
+from control.closing import Closing
 from control.dead_letters import Replayed
 from control.effects import Effects
 from control.loop_thread import LoopThread
@@ -22,7 +22,7 @@ from envelope.ports.journal_rows import Run as RunRow
 from worker.settings import Settings
 
 
-class Muster:
+class Muster(Closing):
     """Enqueues runs, finds them, waits for them. Safe to use from several threads.
 
     Args:
@@ -156,14 +156,3 @@ class Muster:
     def close(self) -> None:
         """Let go of all connections. Handles made here cannot be used any more."""
         self._closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

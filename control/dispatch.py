@@ -14,7 +14,7 @@ from worker.backend import Backend
 
 
 class Dispatcher:
-    """Sends hints over the backend's queue; without one it executes their runs to the end.
+    """Sends hints over the backend's queue; without one it executes their runs.
 
     Args:
         backend: Where runs are kept and sent to.

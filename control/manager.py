@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, Self
 
 from control.approvals import Approvals, AsyncApprovals
 from control.async_manager import AsyncCampaignManager, EventLike
+from control.closing import Closing
 from control.loop_thread import LoopThread
 from control.run import Run
 from envelope.resources import Resources
@@ -17,12 +17,14 @@ from worker.settings import Settings
 Opening = Callable[[], Coroutine[Any, Any, AsyncCampaignManager]]
 
 
-class CampaignManager:
+class CampaignManager(Closing):
     """The campaign manager for synchronous code.
 
     `CampaignManager()` has no queue: it executes each run in this process before `ingest_event`
-    returns, with no server and no file. `CampaignManager.from_settings()` uses the configured
-    journal and queue.
+    returns, with no server and no file. A run that has waited for a second for a signal or an
+    approval goes on in the background instead, until the manager is closed: give it what it waits
+    for and ask for its result. `CampaignManager.from_settings()` uses the configured journal and
+    queue.
 
     Args:
         resources: What agents ask for with `ctx.resource`, where runs are executed here.
@@ -69,7 +71,7 @@ class CampaignManager:
 
     @property
     def approvals(self) -> Approvals:
-        """What waits for a person's consent; without a queue, another thread has to decide."""
+        """What waits for a person's consent, and the decisions."""
         return Approvals(AsyncApprovals(self._opened), self._thread)
 
     async def _opened(self) -> AsyncCampaignManager:
@@ -78,14 +80,3 @@ class CampaignManager:
     def close(self) -> None:
         """Let go of everything. Handles made here cannot be used any more."""
         self._closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv6Address
+from typing import Final
 
+from agents.email.address import address
+from agents.email.request import CHANNEL as EMAIL
+from agents.webhook.host_name import host_name
+from agents.webhook.request import CHANNEL as WEBHOOK
 from control.approvals import Opened
 from control.loop_thread import LoopThread
 from control.people_only import check_person
@@ -12,6 +18,7 @@ from envelope.ports.ledger import Suppression
 from worker.delivery.recipients import ANYONE, one_spelling
 
 ANY_CHANNEL = ANYONE
+_EXCERPT: Final = 60
 
 
 class AsyncSuppressions:
@@ -47,16 +54,17 @@ class AsyncSuppressions:
         """Keep a recipient from being reached; anybody may do so, an agent too.
 
         Args:
-            recipient: An address, or the host of webhooks; case does not count.
+            recipient: An address, or the host of webhooks; case does not count. On a channel of
+                your own, whatever its effects name as their recipient.
             channel: On which channel; `*` means any.
             reason: Why.
             by: Who says so.
             tenant: Whose recipient.
 
         Raises:
-            InvalidInput: The recipient is empty or a pattern.
+            InvalidInput: The recipient is empty, a pattern, or nobody whom the channel can reach.
         """
-        name = _one(recipient)
+        name = _reachable(recipient, channel)
         made = Suppression(tenant=tenant, channel=channel, recipient=name, reason=reason, by=by)
         await (await self._opened()).backend.ledger.suppress(made)
         return made
@@ -125,3 +133,38 @@ def _one(recipient: str) -> str:
             "A suppression names one recipient, without *. MUSTER_DELIVERY_ALLOW takes patterns."
         )
     return name
+
+
+def _reachable(recipient: str, channel: str) -> str:
+    """A recipient who is misspelled would go on being reached under the right name."""
+    name = _one(recipient)
+    if not any(fits(name) for fits in _SPELLED.get(channel, (str.isprintable,))):
+        raise InvalidInput(
+            f"{recipient[:_EXCERPT]!r} is nobody whom channel {channel!r} can reach. Name an "
+            "address, such as ada@example.com, or the host that webhooks go to, such as "
+            "hooks.example.com; for another kind of recipient name its channel."
+        )
+    return name
+
+
+def _is_address(name: str) -> bool:
+    return _passes(address, name)
+
+
+def _is_host(name: str) -> bool:
+    return _passes(host_name, name) or _passes(IPv6Address, name)
+
+
+def _passes(check: Callable[[str], object], name: str) -> bool:
+    try:
+        check(name)
+    except ValueError:
+        return False
+    return True
+
+
+_SPELLED: Final[Mapping[str, Sequence[Callable[[str], bool]]]] = {
+    EMAIL: (_is_address,),
+    WEBHOOK: (_is_host,),
+    ANY_CHANNEL: (_is_address, _is_host),
+}

@@ -187,9 +187,15 @@ def _transport_options(
 
 
 def _kombu_url(url: str) -> str:
-    """Kombu writes a unix socket as `redis+socket:///path?virtual_host=0`."""
-    if not url.startswith("unix://"):
-        return url
+    """Say in kombu's words what redis-py understands.
+
+    A unix socket is `redis+socket:///path?virtual_host=0`. And kombu trusts any certificate unless
+    it is told to verify, which redis-py does by itself.
+    """
     parts = urlsplit(url)
+    if parts.scheme == "rediss" and "ssl_cert_reqs" not in parse_qs(parts.query):
+        return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
+    if parts.scheme != "unix":
+        return url
     database = parse_qs(parts.query).get("db", ["0"])[0]
     return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from worker.app import MusterCelery
 
 _AGAIN_SECONDS = 1.0
+_SPARE_THREADS = 32
 
 
 class WorkerProcess:
@@ -105,6 +107,7 @@ class WorkerProcess:
 
     async def _start(self) -> EngineService:
         leave_decisions_to_others()
+        self._provide_threads()
         self._consumed = tuple(self._app.amqp.queues.consume_from)
         backend = self._backend = await self._connected()
         self._app.quarantine.sink = JournalSink(backend.journal, asyncio.get_running_loop())
@@ -133,6 +136,11 @@ class WorkerProcess:
         await service.start()
         self._log.info("worker.started", worker=service.parts.worker_id)
         return service
+
+    def _provide_threads(self) -> None:
+        """A thread for each `def` agent that a slot allows; asyncio's own few would queue them."""
+        threads = ThreadPoolExecutor(self._settings.concurrency + _SPARE_THREADS, "muster-thread")
+        asyncio.get_running_loop().set_default_executor(threads)
 
     async def _connected(self) -> Backend:
         # Made here: its thread would not survive the fork of a pool's child.

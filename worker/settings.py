@@ -8,24 +8,19 @@ first. An empty value counts as not set.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
+from typing import Any, Self
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
-    BeforeValidator,
     Field,
-    FiniteFloat,
     PositiveInt,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from worker.redaction import mask_url, url_password
@@ -37,95 +32,27 @@ from worker.settings_report import (
     setting_rows,
     unknown_variables,
 )
-
-_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-_POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
-_QUIET = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d (?P<zone>[\w+/-]+)")
-_CAP = re.compile(r"[1-9]\d{0,5}/[1-9]\d{0,3}[dh]")
-_SQLITE_FILE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)")
-
-PositiveSeconds = Annotated[FiniteFloat, Field(gt=0)]
+from worker.settings_values import (
+    CapText,
+    DatabaseUrl,
+    Folder,
+    HttpUrl,
+    LogFormat,
+    LogLevel,
+    ModuleNames,
+    Parts,
+    Port,
+    PositiveSeconds,
+    QuietText,
+    RedisUrl,
+    Routes,
+    Share,
+    Text,
+)
 
 
 def _also(name: str) -> AliasChoices:
     return AliasChoices(f"MUSTER_{name}", name)
-
-
-def _upper(value: object) -> object:
-    return value.strip().upper() if isinstance(value, str) else value
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _redis_url(url: str | None) -> str | None:
-    if url is not None and not url.startswith(_REDIS_SCHEMES):
-        raise ValueError("not a Redis URL")
-    return url
-
-
-def _database_url(url: str | None) -> str | None:
-    """Postgres goes through psycopg 3. An in-memory SQLite would not be shared by processes."""
-    if url is None:
-        return None
-    if (postgres := _POSTGRES.match(url)) is not None:
-        return f"postgresql+psycopg://{url[postgres.end() :]}"
-    sqlite = _SQLITE_FILE.match(url)
-    if sqlite is None or sqlite["path"].startswith(":memory:"):
-        raise ValueError("not a supported database URL")
-    return url
-
-
-def _http_url(url: str | None) -> str | None:
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise ValueError("not an HTTP URL")
-    return url
-
-
-def _parts(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _all_modules(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if _MODULE.fullmatch(name) is None:
-            raise ValueError("not the dotted name of a module")
-    return names
-
-
-def _all_routes(routes: tuple[str, ...]) -> tuple[str, ...]:
-    for route in routes:
-        name, _, model = route.partition("=")
-        if not name.strip() or not model.strip():
-            raise ValueError("not names with models")
-    return routes
-
-
-def _quiet(text: str | None) -> str | None:
-    if text is not None and (found := _QUIET.fullmatch(text.strip())) is not None:
-        try:
-            ZoneInfo(found["zone"])
-        except (ValueError, OSError, KeyError):
-            raise ValueError("not a known time zone") from None
-        return text.strip()
-    if text is not None:
-        raise ValueError("not hours and a time zone")
-    return None
-
-
-def _cap(text: str | None) -> str | None:
-    if text is not None and _CAP.fullmatch(text.strip()) is None:
-        raise ValueError("not a count and a period")
-    return text
-
-
-def _absolute(path: Path) -> Path:
-    """Fixed at start: a worker that changes its folder keeps the home it began with."""
-    return path.expanduser().absolute()
 
 
 class Settings(BaseSettings):
@@ -146,13 +73,13 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    redis_url: Annotated[str | None, AfterValidator(_redis_url)] = Field(
+    redis_url: RedisUrl | None = Field(
         default=None,
         validation_alias=_also("REDIS_URL"),
         description="Redis that carries messages and coordinates. Not set: an embedded one starts.",
         json_schema_extra={"allowed": "redis://…, rediss://… or unix://…", "shown": "embedded"},
     )
-    database_url: Annotated[str | None, AfterValidator(_database_url)] = Field(
+    database_url: DatabaseUrl | None = Field(
         default=None,
         validation_alias=_also("DATABASE_URL"),
         description="Database of the journal. Not set: an SQLite file in the home folder.",
@@ -167,14 +94,12 @@ class Settings(BaseSettings):
         "journal's Postgres, or an SQLite file in the home folder.",
         json_schema_extra={"allowed": "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///PATH"},
     )
-    home: Annotated[Path, AfterValidator(_absolute)] = Field(
+    home: Folder = Field(
         default=Path(".muster"),
         description="Folder of the embedded parts. Processes with the same home share them.",
         json_schema_extra={"allowed": "a folder that can be written"},
     )
-    include: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_all_modules)
-    ] = Field(
+    include: ModuleNames = Field(
         default=(),
         description="Your modules with agents and flows, loaded at start.",
         json_schema_extra={"allowed": "dotted names of modules, separated by commas"},
@@ -224,22 +149,22 @@ class Settings(BaseSettings):
         description="Whether anything may be sent at all. A run must allow it as well.",
         json_schema_extra={"allowed": "true or false"},
     )
-    delivery_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] = Field(
+    delivery_allow: Parts = Field(
         default=(),
         description="Who may be reached: addresses, hosts, or patterns with *. Empty: anyone.",
         json_schema_extra={"allowed": "patterns such as *@example.com, separated by commas"},
     )
-    delivery_quiet: Annotated[str | None, AfterValidator(_quiet)] = Field(
+    delivery_quiet: QuietText | None = Field(
         default=None,
         description="Hours in which nothing is sent, and their time zone.",
         json_schema_extra={"allowed": "HH:MM-HH:MM ZONE, such as 20:00-08:00 Europe/Berlin"},
     )
-    delivery_cap: Annotated[str | None, AfterValidator(_cap)] = Field(
+    delivery_cap: CapText | None = Field(
         default=None,
         description="How often one recipient may be reached on one channel.",
         json_schema_extra={"allowed": "COUNT/DAYSd or COUNT/HOURSh, such as 2/7d"},
     )
-    approval_channels: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] = Field(
+    approval_channels: Parts = Field(
         default=("email",),
         description="Channels on which a person must approve exactly what is sent.",
         json_schema_extra={"allowed": "names of channels, separated by commas; none: no channel"},
@@ -249,7 +174,7 @@ class Settings(BaseSettings):
         description="An approval must be given and used within this time.",
         json_schema_extra={"allowed": "seconds, more than 0"},
     )
-    approvers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] = Field(
+    approvers: Parts = Field(
         default=(),
         description="Who may approve. Empty: anybody with access but the one who asks.",
         json_schema_extra={"allowed": "names, each with :ROLE where not approver; commas between"},
@@ -280,25 +205,23 @@ class Settings(BaseSettings):
         description="Key of the model server. Neither key nor base URL: the offline model writes.",
         json_schema_extra={"allowed": "the key as the server issued it"},
     )
-    openai_base_url: Annotated[str | None, AfterValidator(_http_url)] = Field(
+    openai_base_url: HttpUrl | None = Field(
         default=None,
         validation_alias=_also("OPENAI_BASE_URL"),
         description="Base URL of an OpenAI-compatible server.",
         json_schema_extra={"allowed": "http://… or https://…", "shown": "OpenAI's own"},
     )
-    llm_model: Annotated[str, Field(min_length=1)] = Field(
+    llm_model: Text = Field(
         default="gpt-5.4-mini",
         description="Model that agents use unless they name another.",
         json_schema_extra={"allowed": "a model that the server offers"},
     )
-    llm_routes: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_all_routes)
-    ] = Field(
+    llm_routes: Routes = Field(
         default=(),
         description="Models by the names that tasks and routers ask for.",
         json_schema_extra={"allowed": "NAME=MODEL, separated by commas: fast=gpt-5.4-nano"},
     )
-    image_model: Annotated[str, Field(min_length=1)] = Field(
+    image_model: Text = Field(
         default="gpt-image-1-mini",
         description="Model that draws images.",
         json_schema_extra={"allowed": "a model that the server offers"},
@@ -308,7 +231,7 @@ class Settings(BaseSettings):
         description="Absolute limit of one call that draws an image.",
         json_schema_extra={"allowed": "seconds, more than 0"},
     )
-    embedding_model: Annotated[str | None, Field(min_length=1)] = Field(
+    embedding_model: Text | None = Field(
         default=None,
         description="Model that makes vectors of passages. Not set: words alone are searched.",
         json_schema_extra={"allowed": "a model that the server offers, or offline"},
@@ -333,34 +256,32 @@ class Settings(BaseSettings):
         description="Tokens, sent and received, that all workers together may use.",
         json_schema_extra={"allowed": "a whole number, at least 1", "shown": "no limit"},
     )
-    llm_account: Annotated[str, Field(min_length=1)] = Field(
+    llm_account: Text = Field(
         default="default",
         description="Account that the two limits belong to. Who names another has limits apart.",
         json_schema_extra={"allowed": "any name"},
     )
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
-    ] = Field(
+    log_level: LogLevel = Field(
         default="INFO",
         description="Least serious line that is written.",
         json_schema_extra={"allowed": "DEBUG, INFO, WARNING, ERROR or CRITICAL"},
     )
-    log_format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = Field(
+    log_format: LogFormat = Field(
         default="auto",
         description="How lines look. auto: console on a terminal, JSON elsewhere.",
         json_schema_extra={"allowed": "auto, console or json"},
     )
-    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+    metrics_port: Port = Field(
         default=9464,
         description="First port that a worker tries for /metrics and /healthz. 0: it serves none.",
         json_schema_extra={"allowed": "0 to 65535; where it is taken, one of the next 31 is used"},
     )
-    metrics_host: Annotated[str, Field(min_length=1)] = Field(
+    metrics_host: Text = Field(
         default="127.0.0.1",
         description="Address that /metrics and /healthz are served on, to whoever asks.",
         json_schema_extra={"allowed": "an address of this machine, or 0.0.0.0 for all"},
     )
-    otlp_endpoint: Annotated[str | None, AfterValidator(_http_url)] = Field(
+    otlp_endpoint: HttpUrl | None = Field(
         default=None,
         description="Collector that traces are sent to, by OTLP over HTTP. Needs muster[otel].",
         json_schema_extra={
@@ -368,7 +289,7 @@ class Settings(BaseSettings):
             "shown": "no traces",
         },
     )
-    traces: Annotated[FiniteFloat, Field(ge=0, le=1)] = Field(
+    traces: Share = Field(
         default=1.0,
         description="Share of the runs that are traced; the same ones in every process.",
         json_schema_extra={"allowed": "0 to 1"},

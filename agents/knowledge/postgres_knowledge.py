@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
+from agents.knowledge.best import best
 from agents.knowledge.document import SourceDocument
 from agents.knowledge.embedding import EmbeddingModel, Vector
 from agents.knowledge.errors import NoKnowledge
@@ -22,7 +24,6 @@ from agents.knowledge.postgres_search import PostgresSearch
 from agents.knowledge.postgres_vectors import PostgresVectors
 from agents.knowledge.postgres_writes import TAKE_TURNS, passages_of, present, write
 from agents.knowledge.query import Filters, check_collection, check_limit, words
-from agents.knowledge.ranking import FUSION_DEPTH, distinct, fused
 from agents.sql.postgres import Connection, PostgresDatabase
 
 # A search takes several statements, which must not see an ingestion between them. To compile one
@@ -89,13 +90,11 @@ class PostgresKnowledge:
         with self._database.transaction() as connection:
             connection.execute(_FOR_A_SEARCH)
             search = PostgresSearch(connection, filters)
-            if vectors is None or vector is None:
-                found = distinct(most, lambda depth: search.by_words(asked, depth))
-            else:
+            near = None
+            if vectors is not None and vector is not None:
                 vectors.enter(connection)
-                by_words = distinct(FUSION_DEPTH, lambda depth: search.by_words(asked, depth))
-                near = distinct(FUSION_DEPTH, lambda depth: vectors.nearest(search, vector, depth))
-                found = fused(most, [by_words, near])
+                near = partial(vectors.nearest, search, vector)
+            found = best(most, partial(search.by_words, asked), near)
             if not found:
                 _refuse_empty(connection, collection)
         return found

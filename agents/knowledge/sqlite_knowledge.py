@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from agents.knowledge.best import Fetch, best
 from agents.knowledge.document import SourceDocument
 from agents.knowledge.embedding import EmbeddingModel, Vector
 from agents.knowledge.errors import NoKnowledge
@@ -21,7 +23,6 @@ from agents.knowledge.port import (
     Unembedded,
 )
 from agents.knowledge.query import Filters, check_collection, check_limit, words
-from agents.knowledge.ranking import FUSION_DEPTH, distinct, fused
 from agents.knowledge.sqlite_layout import SqliteLayout
 from agents.knowledge.sqlite_search import SqliteSearch
 from agents.knowledge.sqlite_vectors import SqliteVectors
@@ -83,7 +84,7 @@ class SqliteKnowledge:
         asked, most = words(query), check_limit(limit)
         with self._reading() as connection:
             search = SqliteSearch(connection, filters)
-            found = self._ranked(search, asked, most, vector)
+            found = best(most, partial(search.by_words, asked), self._near(search, vector))
             if not found:
                 _refuse_empty(connection, collection)
         return found
@@ -117,15 +118,10 @@ class SqliteKnowledge:
         if self._embeddings:
             self._embeddings.close()
 
-    def _ranked(
-        self, search: SqliteSearch, asked: list[str], most: int, vector: Vector | None
-    ) -> list[Passage]:
-        vectors = self._vectors
-        if vectors is None or vector is None:
-            return distinct(most, lambda depth: search.by_words(asked, depth))
-        by_words = distinct(FUSION_DEPTH, lambda depth: search.by_words(asked, depth))
-        near = distinct(FUSION_DEPTH, lambda depth: vectors.nearest(search, vector, depth))
-        return fused(most, [by_words, near])
+    def _near(self, search: SqliteSearch, vector: Vector | None) -> Fetch | None:
+        if self._vectors is None or vector is None:
+            return None
+        return partial(self._vectors.nearest, search, vector)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

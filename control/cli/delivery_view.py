@@ -96,7 +96,7 @@ def print_approval(console: Console, row: ApprovalRow) -> None:
     console.print("\n[bold]Exactly this[/]")
     for name, value in _fields(row.content):
         console.print(Text(f"  {name}:", style="dim"))
-        console.print(Text(_visible(value)), soft_wrap=True)
+        console.print(Text(visible(value)), soft_wrap=True)
 
 
 def effect_json(row: EffectRow) -> dict[str, Any]:
@@ -164,6 +164,14 @@ def suppressions_table(rows: Iterable[Suppression]) -> Table:
     return table
 
 
+def visible(text: str) -> str:
+    """Show what a terminal would obey or hide: a text must not look other than it is."""
+    return "".join(
+        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(names[0], no_wrap=True)
@@ -193,11 +201,3 @@ def _parsed(content: str) -> Any:
         return json.loads(content)
     except ValueError:
         return content
-
-
-def _visible(text: str) -> str:
-    """Show what a terminal would obey or hide: a text must not look other than it is."""
-    return "".join(
-        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
-        for char in text
-    )

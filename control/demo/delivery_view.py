@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.text import Text
 
-from control.cli.delivery_view import print_approval
+from control.cli.delivery_view import print_approval, visible
 from control.cli.explain import lineage_tree
 from control.cli.run_view import facts_table, failure_text, state_text, time_text
 from control.demo.letter import Letter
@@ -73,11 +73,11 @@ def print_received(console: Console, mail: ReceivedMail) -> None:
         ("RCPT TO", ", ".join(mail.recipients)),
         *mail.headers,
     ):
-        head.append(f"{name}: ", style="dim").append(f"{_visible(value)}\n")
+        head.append(f"{name}: ", style="dim").append(f"{visible(value)}\n")
     console.print()
     console.print(
         Panel(
-            Group(head, Text(_visible(mail.text.rstrip()))),
+            Group(head, Text(visible(mail.text.rstrip()))),
             title=f"The received mail, {len(mail.content):,} bytes",
             title_align="left",
         )
@@ -137,11 +137,3 @@ def _facts(effect: EffectRow) -> dict[str, str | None]:
         "message id": str(effect.receipt.get("message_id", "")),
         "answer": str(answer) if answer else None,
     }
-
-
-def _visible(text: str) -> str:
-    """Show what a terminal would obey or hide."""
-    return "".join(
-        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
-        for char in text
-    )

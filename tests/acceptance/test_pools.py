@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from tests.rig.cluster import Cluster, events_of
+from tests.rig.traced_flows import TOGETHER
 
 
 @pytest.fixture
@@ -38,3 +39,11 @@ def test_runs_succeed_under_every_pool(cluster: Cluster, options: tuple[str, ...
             assert len(run.result(timeout=60).records) == 2
             assert events_of(muster, run.id)[-1].type == "run.succeeded"
     assert worker.terminate() == 0
+
+
+@pytest.mark.timeout(120)
+def test_plain_functions_run_side_by_side_as_their_agents_limit_says(cluster: Cluster) -> None:
+    cluster.start()
+    with cluster.client() as muster:
+        met = muster.enqueue("meeting", {"name": "all", "steps": 1, "seconds": 0.0})
+        assert met.result(timeout=60).records[0].data == {"met": TOGETHER}

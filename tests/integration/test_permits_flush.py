@@ -1,7 +1,7 @@
 """Redis forgets, goes away, or comes back with old data: never more than the limit run."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from envelope.errors import QueueUnavailable
+from tests.conformance import permits_redis
 from tests.conformance.permits_bench import (
     AGENT,
     RedisBench,
@@ -22,15 +23,11 @@ from tests.conformance.permits_bench import (
     waiting,
 )
 from tests.conformance.permits_load import Gauge, Trouble, work
+from tests.conformance.permits_redis import notice_of_grant, run
 from tests.services.redis_server import PrivateRedis
 from worker.coordination.connection import Presence
 
-
-@pytest.fixture
-def redis(redis_url: str) -> Any:
-    with Redis.from_url(redis_url, decode_responses=True) as client:
-        client.flushall()
-        yield client
+redis = permits_redis.emptied
 
 
 @pytest.fixture
@@ -38,10 +35,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[PrivateRedis]:
     server = PrivateRedis(*getattr(request, "param", ())).start()
     yield server
     server.close()
-
-
-def _run(case: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(case(), 100))
 
 
 async def _disturb(gauge: Gauge, at: list[int], disturb: Callable[[], Any]) -> None:
@@ -64,7 +57,7 @@ def test_flushes_under_load_never_let_more_than_the_limit_run(redis_url: str, re
             await flushes
             assert (gauge.most, gauge.served) == (5, 300)
 
-    _run(case)
+    run(case)
 
 
 def test_a_limit_set_at_run_time_holds_across_a_flush(redis_url: str, redis: Any) -> None:
@@ -79,7 +72,7 @@ def test_a_limit_set_at_run_time_holds_across_a_flush(redis_url: str, redis: Any
             await flushes
             assert (gauge.most, gauge.served) == (2, 80)
 
-    _run(case)
+    run(case)
 
 
 def test_after_a_flush_nothing_is_granted_until_all_have_registered(
@@ -102,7 +95,7 @@ def test_after_a_flush_nothing_is_granted_until_all_have_registered(
             await tasks["c"]
             assert await held(first) == ["b", "c"]
 
-    _run(case)
+    run(case)
 
 
 def test_who_does_not_register_is_waited_for_until_the_deadline(redis_url: str, redis: Any) -> None:
@@ -118,7 +111,7 @@ def test_who_does_not_register_is_waited_for_until_the_deadline(redis_url: str, 
                 await first.look()
             assert loop.time() - began >= 0.5
 
-    _run(case)
+    run(case)
 
 
 def test_who_died_is_not_waited_for(redis_url: str, redis: Any) -> None:
@@ -132,7 +125,7 @@ def test_who_died_is_not_waited_for(redis_url: str, redis: Any) -> None:
             await first.look()
             await tasks["a"]
 
-    _run(case)
+    run(case)
 
 
 def test_places_are_kept_across_a_flush(redis_url: str, redis: Any) -> None:
@@ -150,7 +143,7 @@ def test_places_are_kept_across_a_flush(redis_url: str, redis: Any) -> None:
             assert await waiting(first) == before == ["urgent", *(f"a{i}" for i in range(6))]
             assert await held(first) == ["0"]
 
-    _run(case)
+    run(case)
 
 
 def test_thousands_register_again(redis_url: str, redis: Any) -> None:
@@ -167,7 +160,7 @@ def test_thousands_register_again(redis_url: str, redis: Any) -> None:
                 desk.release(AGENT, "run", f"{index:04}")
             await asyncio.gather(*tasks[1200:])
 
-    _run(case)
+    run(case)
 
 
 def test_a_permit_that_changed_hands_is_registered_by_who_has_it(
@@ -189,7 +182,7 @@ def test_a_permit_that_changed_hands_is_registered_by_who_has_it(
             await tasks["b"]
 
     for owner_first in (True, False):
-        _run(partial(case, owner_first))
+        run(partial(case, owner_first))
 
 
 def test_an_executor_may_ask_before_the_owner_has_registered(redis_url: str, redis: Any) -> None:
@@ -204,7 +197,7 @@ def test_an_executor_may_ask_before_the_owner_has_registered(redis_url: str, red
             (holder,) = (await of(owner)).holders
             assert holder.worker == "w2"
 
-    _run(case)
+    run(case)
 
 
 def test_a_notice_of_before_a_flush_grants_nothing_after_it(redis_url: str, redis: Any) -> None:
@@ -213,13 +206,7 @@ def test_a_notice_of_before_a_flush_grants_nothing_after_it(redis_url: str, redi
             first = await bench.desk("w1")
             await first.acquire(ask("a"))
             second = await bench.desk("w2", told=False)
-            with redis.pubsub() as subscription:
-                subscription.subscribe("muster:wake:w2")
-                assert subscription.get_message(timeout=5)["type"] == "subscribe"
-                tasks = await queue(second, ask("b"))
-                first.release(AGENT, "run", "a")
-                await executed(first)
-                notice = subscription.get_message(timeout=5)["data"]
+            tasks, notice = await notice_of_grant(redis, first, second)
             redis.flushall()
             third = await queue(first, ask("c", priority=9))
             await second.look()
@@ -228,7 +215,7 @@ def test_a_notice_of_before_a_flush_grants_nothing_after_it(redis_url: str, redi
             await executed(second)
             assert not tasks["b"].done()
 
-    _run(case)
+    run(case)
 
 
 def test_redis_killed_and_started_under_load(server: PrivateRedis) -> None:
@@ -247,7 +234,7 @@ def test_redis_killed_and_started_under_load(server: PrivateRedis) -> None:
             await asyncio.gather(*(executed(desk) for desk in desks))
             assert await held(desks[0]) == []
 
-    _run(case)
+    run(case)
 
 
 @pytest.mark.parametrize("server", [("--appendonly", "no")], indirect=True)
@@ -268,7 +255,7 @@ def test_redis_that_comes_back_with_old_data(server: PrivateRedis) -> None:
             desk.release(AGENT, "run", "a")
             await tasks["c"]
 
-    _run(case)
+    run(case)
 
 
 def test_while_redis_is_away_asks_wait_and_releases_are_kept(server: PrivateRedis) -> None:
@@ -289,7 +276,7 @@ def test_while_redis_is_away_asks_wait_and_releases_are_kept(server: PrivateRedi
             await asyncio.gather(*tasks)
             assert (await held(desk), await waiting(desk)) == (["b"], [])
 
-    _run(case)
+    run(case)
 
 
 def test_an_outage_is_logged_once(redis_url: str, redis: Any) -> None:
@@ -311,7 +298,7 @@ def test_an_outage_is_logged_once(redis_url: str, redis: Any) -> None:
             await desk.acquire(ask("a"))
             assert log.said == ["warning permits.away", "info permits.back"]
 
-    _run(case)
+    run(case)
 
 
 def test_an_unreachable_journal_delays_a_new_era(redis_url: str, redis: Any) -> None:
@@ -332,4 +319,4 @@ def test_an_unreachable_journal_delays_a_new_era(redis_url: str, redis: Any) -> 
             await desk.acquire(ask("a"))
             assert attempts == 3
 
-    _run(case)
+    run(case)

@@ -1,13 +1,13 @@
 """Permits of several processes over a real Redis: deaths, lost notices, lost replies."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from redis import Redis
 
+from tests.conformance import permits_redis
 from tests.conformance.permits_bench import (
     AGENT,
     RedisBench,
@@ -22,18 +22,10 @@ from tests.conformance.permits_bench import (
     waiting,
 )
 from tests.conformance.permits_load import Gauge, Trouble, work
+from tests.conformance.permits_redis import notice_of_grant, run
 from worker.coordination.permits.redis_permits import RedisPermits
 
-
-@pytest.fixture
-def redis(redis_url: str) -> Any:
-    with Redis.from_url(redis_url, decode_responses=True) as client:
-        client.flushall()
-        yield client
-
-
-def _run(case: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(case(), 60))
+redis = permits_redis.emptied
 
 
 def test_three_desks_never_hold_more_than_the_limit(redis: Any, redis_url: str) -> None:
@@ -46,7 +38,7 @@ def test_three_desks_never_hold_more_than_the_limit(redis: Any, redis_url: str) 
             await asyncio.gather(*(executed(desk) for desk in desks))
             assert await held(desks[0]) == []
 
-    _run(case)
+    run(case)
     assert redis.keys(f"muster:permits:{AGENT}:*") == []  # nothing is left of an agent at rest
 
 
@@ -62,7 +54,7 @@ def test_a_grant_to_another_process_needs_no_look(redis_url: str, redis: Any) ->
             await tasks["b"]
             assert trouble.calls == []  # resolved by the notice, without a round trip
 
-    _run(case)
+    run(case)
 
 
 def test_one_turn_of_the_loop_is_one_call(redis_url: str, redis: Any) -> None:
@@ -79,7 +71,7 @@ def test_one_turn_of_the_loop_is_one_call(redis_url: str, redis: Any) -> None:
             await executed(desk)
             assert trouble.calls == ["batch", "batch"]
 
-    _run(case)
+    run(case)
 
 
 def test_the_permits_and_asks_of_a_dead_process_return(redis_url: str, redis: Any) -> None:
@@ -98,7 +90,7 @@ def test_the_permits_and_asks_of_a_dead_process_return(redis_url: str, redis: An
             assert (await held(alive), await waiting(alive)) == (["d", "e"], [])
         assert "dead" not in redis.hgetall("muster:permits:workers")
 
-    _run(case)
+    run(case)
 
 
 def test_a_process_that_begins_while_the_living_are_counted_is_not_swept(
@@ -126,7 +118,7 @@ def test_a_process_that_begins_while_the_living_are_counted_is_not_swept(
             assert await held(old) == ["a", "b"]
             assert set(redis.hgetall("muster:permits:workers")) == {"old", "new"}
 
-    _run(case)
+    run(case)
 
 
 def test_lost_notices_cost_time_only(redis_url: str, redis: Any) -> None:
@@ -146,7 +138,7 @@ def test_lost_notices_cost_time_only(redis_url: str, redis: Any) -> None:
             await second.look()
             await tasks["b"]
 
-    _run(case)
+    run(case)
 
 
 def test_without_any_notice_all_are_served(redis_url: str, redis: Any) -> None:
@@ -157,7 +149,7 @@ def test_without_any_notice_all_are_served(redis_url: str, redis: Any) -> None:
             await work(desks, gauge, tasks=10, times=2, limit=3, seconds=0.001)
             assert (gauge.most, gauge.served) == (3, 60)
 
-    _run(case)
+    run(case)
 
 
 def test_a_grant_that_nobody_waits_for_is_given_back(redis_url: str, redis: Any) -> None:
@@ -174,7 +166,7 @@ def test_a_grant_that_nobody_waits_for_is_given_back(redis_url: str, redis: Any)
             first.release(AGENT, "run", "a")  # granted to the second before it could withdraw
             await third["c"]
 
-    _run(case)
+    run(case)
 
 
 def test_a_late_notice_of_an_earlier_ask_grants_nothing(redis_url: str, redis: Any) -> None:
@@ -183,13 +175,7 @@ def test_a_late_notice_of_an_earlier_ask_grants_nothing(redis_url: str, redis: A
             first = await bench.desk("w1")
             await first.acquire(ask("a"))
             second = await bench.desk("w2", told=False)
-            with redis.pubsub() as subscription:
-                subscription.subscribe("muster:wake:w2")
-                assert subscription.get_message(timeout=5)["type"] == "subscribe"
-                tasks = await queue(second, ask("b"))
-                first.release(AGENT, "run", "a")
-                await executed(first)
-                notice = subscription.get_message(timeout=5)["data"]
+            tasks, notice = await notice_of_grant(redis, first, second)
             await second.look()
             await tasks["b"]
             second.release(AGENT, "run", "b")
@@ -202,7 +188,7 @@ def test_a_late_notice_of_an_earlier_ask_grants_nothing(redis_url: str, redis: A
             for nonsense in ("", "permit", "cancel", "permit a b c d e f", notice + " x"):
                 second.told(nonsense)
 
-    _run(case)
+    run(case)
 
 
 def test_scripts_are_loaded_again(redis_url: str, redis: Any) -> None:
@@ -216,7 +202,7 @@ def test_scripts_are_loaded_again(redis_url: str, redis: Any) -> None:
             desk.release(AGENT, "run", "a")
             await tasks["b"]
 
-    _run(case)
+    run(case)
 
 
 @pytest.mark.parametrize("trouble", ["lose request", "lose reply"])
@@ -235,7 +221,7 @@ def test_what_may_be_lost_is_said_again(redis_url: str, redis: Any, trouble: str
             await executed(desk)
             assert await held(other) == ["b"]
 
-    _run(case)
+    run(case)
 
 
 def test_a_request_that_arrives_late_changes_nothing(redis_url: str, redis: Any) -> None:
@@ -250,7 +236,7 @@ def test_a_request_that_arrives_late_changes_nothing(redis_url: str, redis: Any)
             await wire.deliver_again(-1)  # the ask, and no longer its release
             assert (await held(desk), await waiting(desk)) == ([], [])
 
-    _run(case)
+    run(case)
 
 
 def test_a_grant_in_a_lost_reply_is_told_again(redis_url: str, redis: Any) -> None:
@@ -266,7 +252,7 @@ def test_a_grant_in_a_lost_reply_is_told_again(redis_url: str, redis: Any) -> No
             await tasks["b"]
             assert wire.calls[:3] == ["batch", "open", "batch"]  # refused, new era, registered
 
-    _run(case)
+    run(case)
 
 
 def test_a_look_forgets_what_changed_hands(redis_url: str, redis: Any) -> None:
@@ -282,7 +268,7 @@ def test_a_look_forgets_what_changed_hands(redis_url: str, redis: Any) -> None:
             await asyncio.gather(bench.look(), executor.acquire(ask("b")))
             assert await held(owner) == ["b"]
 
-    _run(case)
+    run(case)
 
 
 def test_a_cancelled_look_ends(redis_url: str, redis: Any) -> None:
@@ -299,7 +285,7 @@ def test_a_cancelled_look_ends(redis_url: str, redis: Any) -> None:
                 assert look.cancelled() or not under_way
             await desk.acquire(ask("a"))
 
-    _run(case)
+    run(case)
 
 
 def test_a_reporter_changes_nothing(redis_url: str, redis: Any) -> None:
@@ -317,7 +303,7 @@ def test_a_reporter_changes_nothing(redis_url: str, redis: Any) -> None:
             await reporter.close()
             assert {key: redis.dump(key) for key in redis.keys("*")} == before
 
-    _run(case)
+    run(case)
 
 
 def test_limits_that_did_not_change_cost_no_call(redis_url: str, redis: Any) -> None:
@@ -333,7 +319,7 @@ def test_limits_that_did_not_change_cost_no_call(redis_url: str, redis: Any) -> 
             await desk.acquire(ask("a"))
             assert (await of(desk)).limit == 3
 
-    _run(case)
+    run(case)
 
 
 def test_the_cost_of_a_permit(redis_url: str, redis: Any, figure: Callable[[str], None]) -> None:
@@ -348,4 +334,4 @@ def test_the_cost_of_a_permit(redis_url: str, redis: Any, figure: Callable[[str]
 
     for limit in (8, 64, 1000):
         redis.flushall()
-        _run(partial(case, limit))
+        run(partial(case, limit))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -172,3 +173,23 @@ async def undone(ctx: Any, request: Ticks) -> Envelope:
         await ctx.call("tick", Tick(number=100, seconds=0.5), key="undo")
         raise
     return Envelope.from_records([{"done": True}], source="undone")
+
+
+TOGETHER = 60
+"""More than the threads that asyncio provides by itself."""
+
+_meeting = threading.Barrier(TOGETHER)
+
+
+@agent("meet", inline=True, concurrency=TOGETHER)
+def meet(ctx: Any, request: Tick) -> Envelope:
+    """Return when all of them are there, in a thread each."""
+    _meeting.wait(timeout=30)
+    return Envelope.from_records([{"number": request.number}], source="meet")
+
+
+@orchestrator("meeting")
+async def meeting(ctx: Any, request: Ticks) -> Envelope:
+    """Plain functions that all run at the same time."""
+    made = await ctx.map("meet", [Tick(number=number) for number in range(TOGETHER)])
+    return Envelope.from_records([{"met": len(made)}], source="meeting")

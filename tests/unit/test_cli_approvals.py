@@ -218,3 +218,6 @@ def test_recipients_are_suppressed_and_let_through_again(cli: Cli) -> None:
     gone = told(cli("suppress", "remove", "ADA@example.com", "--json"))
     assert gone["removed"] is True
     assert told(cli("suppress", "add", "*@x", "--json"), exit_code=2)["error"]["code"]
+    refused = told(cli("suppress", "add", "not an address", "--json"), exit_code=2)["error"]
+    assert refused["code"] == "VALIDATION_FAILED"
+    assert "'not an address' is nobody" in refused["message"]

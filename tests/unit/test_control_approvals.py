@@ -28,7 +28,7 @@ from envelope.errors import (
 )
 from envelope.ids import new_id
 from envelope.ports.journal_rows import RunState
-from envelope.ports.ledger import ApprovalRow, Conclusion, Intent, NewApproval
+from envelope.ports.ledger import ApprovalRow, Conclusion, Intent, NewApproval, Suppression
 from orchestrators import orchestrator
 from tests.rig import delivery_flows
 from tests.rig.delivery_flows import SENT
@@ -404,5 +404,60 @@ def test_suppressions_are_one_spelling_and_one_recipient() -> None:
             assert await rows.remove("Ada@example.com", by="ada", channel="email") is False
             assert await rows.remove("Ada@example.com", by="ada") is True
             assert not await rows.list()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("recipient", "channel"),
+    [
+        ("not an address", "*"),
+        ("ada@", "*"),
+        ("ada@example.com, bob@example.com", "*"),
+        ("Ada <ada@example.com>", "email"),
+        ("https://hooks.example.com/path", "*"),
+        ("hooks.example.com", "email"),
+        ("ada@example.com", "webhook"),
+        ("127.1", "webhook"),
+        ("+49\t170", "sms"),
+    ],
+)
+def test_who_cannot_be_reached_is_not_suppressed(recipient: str, channel: str) -> None:
+    async def scenario() -> None:
+        async with office() as one:
+            with pytest.raises(InvalidInput, match="nobody whom channel .* can reach. Name an"):
+                await one.muster.suppressions.add(recipient, channel=channel)
+            assert not await one.muster.suppressions.list()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("recipient", "channel", "kept"),
+    [
+        ("Ada@M\u00fcller.example", "email", "ada@xn--mller-kva.example"),
+        ("Hooks.Example.com", "*", "hooks.example.com"),
+        ("2001:DB8::1", "webhook", "2001:db8::1"),
+        ("192.0.2.1", "webhook", "192.0.2.1"),
+        ("+49 170 1234", "sms", "+49 170 1234"),
+    ],
+)
+def test_whom_a_channel_reaches_is_suppressed(recipient: str, channel: str, kept: str) -> None:
+    async def scenario() -> None:
+        async with office() as one:
+            rows = one.muster.suppressions
+            assert (await rows.add(recipient, channel=channel)).recipient == kept
+            assert await rows.remove(recipient, by="ada", channel=channel)
+
+    asyncio.run(scenario())
+
+
+def test_what_was_suppressed_before_names_were_checked_can_be_lifted() -> None:
+    async def scenario() -> None:
+        async with office() as one:
+            ledger = (await one.muster.manager()).backend.ledger
+            old = Suppression(tenant="default", channel="*", recipient="not an address")
+            await ledger.suppress(old)
+            assert await one.muster.suppressions.remove("Not an address", by="ada")
 
     asyncio.run(scenario())

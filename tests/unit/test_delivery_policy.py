@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from envelope.effect import Effect
 from envelope.errors import ApprovalRefused
 from worker.delivery.approvers import Approvers
+from worker.delivery.frequency import parse_cap
 from worker.delivery.policy import DeliveryPolicy
 from worker.delivery.quiet_hours import QuietHours
 from worker.delivery.recipients import AllowList, one_spelling
@@ -100,9 +101,41 @@ def test_when_quiet_hours_are_over_they_are_over(moment: datetime) -> None:
         assert quiet.until(until) is None
 
 
-def test_hours_that_begin_when_they_end_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="MUSTER_DELIVERY_QUIET"):
-        QuietHours.parse("08:00-08:00 UTC")
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("08:00-08:00 UTC", "begin when they end"),
+        ("8:00-20:00 UTC", "not hours"),
+        ("20:00-24:00 UTC", "not hours"),
+        ("20:00-08:00", "not hours"),
+        ("20:00-08:0\u0660 UTC", "not hours"),
+        ("20:00-08:00 Europe/Atlantis", "time zone"),
+        ("20:00-08:00 ../UTC", "not hours"),
+        ("20:00-08:00 /UTC", "time zone"),
+    ],
+)
+def test_what_are_no_quiet_hours_is_refused(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        QuietHours.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["0/7d", "2/0d", "2/7", "2/7w", "2 / 7d", "-2/7d", "1000000/7d", "\u0662/7d", "", "d"]
+)
+def test_what_is_no_cap_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="count and a period"):
+        parse_cap(text)
+
+
+@given(st.text("0123456789:-/dhUTC ", max_size=20))
+def test_what_the_settings_take_the_policy_reads(text: str) -> None:
+    for field in ("delivery_quiet", "delivery_cap"):
+        try:
+            settings = Settings.load(**{field: text})
+        except ConfigurationError:
+            continue
+        policy = DeliveryPolicy.of(settings)
+        assert (policy.quiet or policy.cap) is not None
 
 
 def test_who_has_which_role() -> None:

@@ -1,5 +1,7 @@
 """Queue names, patterns and routes, without a server."""
 
+import ssl
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,3 +75,19 @@ def test_a_second_task_of_the_same_name_is_refused(app: MusterCelery) -> None:
     register(app, "agent.rag", _body)
     with pytest.raises(DuplicateTask, match=r"agent\.rag"):
         register(app, "agent.rag", _body)
+
+
+@pytest.mark.parametrize(
+    ("url", "verified"),
+    [
+        ("rediss://h:6380/1", ssl.CERT_REQUIRED),
+        ("rediss://h:6380/1?ssl_ca_certs=/ca.pem", ssl.CERT_REQUIRED),
+        ("rediss://h:6380/1?ssl_cert_reqs=none", ssl.CERT_NONE),
+    ],
+)
+def test_a_certificate_is_verified_unless_the_url_says_not_to(
+    url: str, verified: ssl.VerifyMode
+) -> None:
+    made = MusterCelery("unit-tls", set_as_current=False)
+    configure(made, url)
+    assert made.connection_for_write().ssl["ssl_cert_reqs"] is verified

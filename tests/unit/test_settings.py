@@ -171,6 +171,11 @@ def test_a_wrong_number_is_refused_by_name(
         ("MUSTER_INCLUDE", "shop/agents.py"),
         ("MUSTER_INCLUDE", "shop..agents"),
         ("MUSTER_OPENAI_BASE_URL", "localhost:8080"),
+        ("MUSTER_DELIVERY_QUIET", "20-8"),
+        ("MUSTER_DELIVERY_QUIET", "20:00-08:00 Europe/Atlantis"),
+        ("MUSTER_DELIVERY_QUIET", "08:00-08:00 UTC"),
+        ("MUSTER_DELIVERY_CAP", "0/7d"),
+        ("MUSTER_DELIVERY_CAP", "often"),
     ],
 )
 def test_other_wrong_values_are_refused_by_name(
@@ -178,6 +183,19 @@ def test_other_wrong_values_are_refused_by_name(
 ) -> None:
     monkeypatch.setenv(variable, value)
     assert wrong().startswith(f"{variable} ")
+
+
+def test_quiet_hours_that_begin_when_they_end_are_refused_at_start() -> None:
+    said = wrong(delivery_quiet=" 08:00-08:00 UTC ", max_losses=0)
+    assert len(said.splitlines()) == 2
+    assert "'08:00-08:00 UTC': hours that begin when they end" in said
+    assert "MUSTER_ALLOW_DELIVERY=false to send nothing.\n" in said + "\n"
+
+
+def test_hours_and_caps_are_kept_as_they_were_written() -> None:
+    settings = Settings.load(delivery_quiet=" 20:00-08:00 Europe/Berlin ", delivery_cap=" 2/7d ")
+    assert settings.delivery_quiet == "20:00-08:00 Europe/Berlin"
+    assert settings.delivery_cap == "2/7d"
 
 
 def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,12 @@ from typing import Self
 from envelope.effect import Effect, Missing
 from envelope.ports.ledger import FrequencyCap
 from worker.delivery.approvers import APPROVER, Approvers
+from worker.delivery.frequency import parse_cap
 from worker.delivery.quiet_hours import QuietHours
 from worker.delivery.recipients import AllowList
 from worker.settings import Settings
 
-_HOUR_SECONDS = 3_600.0
-_UNITS = {"h": _HOUR_SECONDS, "d": 24 * _HOUR_SECONDS}
+_DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,22 +36,18 @@ class DeliveryPolicy:
     quiet: QuietHours | None = None
     cap: FrequencyCap | None = None
     approval_channels: frozenset[str] = frozenset()
-    approval_seconds: float = 24 * _HOUR_SECONDS
+    approval_seconds: float = _DAY_SECONDS
     approvers: Approvers = field(default_factory=Approvers)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Read the settings.
-
-        Raises:
-            ConfigurationError: The quiet hours begin when they end.
-        """
+        """Read the settings, which were checked by the very parsers that are used here."""
         quiet, cap = settings.delivery_quiet, settings.delivery_cap
         return cls(
             enabled=settings.allow_delivery,
             allowed=AllowList(settings.delivery_allow),
             quiet=QuietHours.parse(quiet) if quiet else None,
-            cap=_cap(cap) if cap else None,
+            cap=parse_cap(cap) if cap else None,
             approval_channels=frozenset(settings.approval_channels),
             approval_seconds=settings.approval_seconds,
             approvers=Approvers.parse(settings.approvers),
@@ -94,9 +90,3 @@ class DeliveryPolicy:
         if until is not None:
             message = f"Nothing is sent in the quiet hours {self.quiet}: wait until they end."
             yield Missing(rule="quiet_hours", message=message, until=until)
-
-
-def _cap(text: str) -> FrequencyCap:
-    """Read `COUNT/DAYSd` or `COUNT/HOURSh`, which the settings have checked."""
-    count, _, period = text.strip().partition("/")
-    return FrequencyCap(count=int(count), seconds=int(period[:-1]) * _UNITS[period[-1]])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Self
 from zoneinfo import ZoneInfo
 
-from worker.settings_errors import ConfigurationError
-
 _DAY = timedelta(days=1)
+_TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_GRAMMAR = re.compile(rf"(?P<start>{_TIME})-(?P<end>{_TIME}) (?P<zone>[\w+/-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +29,21 @@ class QuietHours:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `HH:MM-HH:MM ZONE`, which the settings have checked.
+        """Read `HH:MM-HH:MM ZONE`, such as `20:00-08:00 Europe/Berlin`.
 
         Raises:
-            ConfigurationError: They begin when they end.
+            ValueError: It is not that, the zone is unknown, or the hours begin when they end.
         """
-        hours, _, zone = text.partition(" ")
-        start, _, end = hours.partition("-")
-        if start == end:
-            raise ConfigurationError(
-                f"MUSTER_DELIVERY_QUIET is {text!r}: hours that begin when they end are none, or "
-                "all. Unset it, or set MUSTER_ALLOW_DELIVERY=false to send nothing."
+        found = _GRAMMAR.fullmatch(text.strip())
+        if found is None:
+            raise ValueError("not hours and a time zone")
+        if found["start"] == found["end"]:
+            raise ValueError(
+                f"MUSTER_DELIVERY_QUIET is {text.strip()!r}: hours that begin when they end are "
+                "none, or all. Unset it, or set MUSTER_ALLOW_DELIVERY=false to send nothing"
             )
-        return cls(time.fromisoformat(start), time.fromisoformat(end), ZoneInfo(zone.strip()))
+        start, end = time.fromisoformat(found["start"]), time.fromisoformat(found["end"])
+        return cls(start, end, _zone(found["zone"]))
 
     def until(self, now: float) -> float | None:
         """Return when the quiet hours that `now` falls into end; None outside of them.
@@ -68,3 +71,10 @@ class QuietHours:
 
     def __str__(self) -> str:
         return f"{self.start:%H:%M}-{self.end:%H:%M} {self.zone.key}"
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("not a known time zone") from None
