@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ValidationError
 
+from agents.cache_watch import cache_asked
 from agents.llm.port import Check, Generated, LanguageModel, OnDelta, Prompt
 from agents.llm.tool import Tool, ToolLimits
 from envelope.answers import Answers
@@ -111,6 +112,7 @@ class CachedModel:
         tools: Sequence[Tool] = (),
         limits: ToolLimits | None = None,
         model: str | None = None,
+        name: str | None = None,
     ) -> Generated[M]:
         """Return the answer that is kept, as `FromCache`, or the model's.
 
@@ -119,16 +121,23 @@ class CachedModel:
 
         async def asked() -> Generated[M]:
             # Only what is wanted: a model that can do less than all is good enough for the rest.
-            wanted = {"on_delta": on_delta, "tools": tools, "limits": limits, "model": model}
-            more = {name: value for name, value in wanted.items() if value}
+            wanted = {
+                "on_delta": on_delta,
+                "tools": tools,
+                "limits": limits,
+                "model": model,
+                "name": name,
+            }
+            more = {each: value for each, value in wanted.items() if value}
             return await self._model.generate(prompt, output, check=check, **more)  # type: ignore[arg-type] # each as it came in
 
         if tools:
             return await asked()
-        key, token, store = self._key(prompt, output, model), uuid4().hex, self._store()
+        key, token, store = self._key(prompt, output, model, name), uuid4().hex, self._store()
         try:
             text = await self._answers.look(store, key, token)
             kept = None if text is None else _read(text, output, check)
+            cache_asked("model", model or self.name, hit=kept is not None)
             if kept is not None:
                 if on_delta is not None:
                     on_delta(kept.output.model_dump_json())
@@ -165,8 +174,10 @@ class CachedModel:
         await self._answers.keep(store, key, token, _written(made))
         return made
 
-    def _key(self, prompt: Prompt, output: type[BaseModel], model: str | None) -> str:
-        asked = [prompt.sha256(output), model or self.name, prompt.max_output_tokens]
+    def _key(
+        self, prompt: Prompt, output: type[BaseModel], model: str | None, name: str | None
+    ) -> str:
+        asked = [prompt.sha256(output, name=name), model or self.name, prompt.max_output_tokens]
         return f"llm:{content_hash(asked)}"
 
     def _store(self) -> SharedStore | None:

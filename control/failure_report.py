@@ -11,6 +11,7 @@ from control.dead_letters import DEAD_STATES
 from control.outcome import failure_of
 from control.run_lookup import find_run
 from control.run_report import iso, run_json, step_json
+from control.shown import Shown
 from envelope.errors import InvalidInput
 from envelope.failure import Failure
 from envelope.ports.journal import Journal
@@ -95,13 +96,14 @@ async def failure_report(journal: Journal, name: str) -> FailureReport:
     which = RunFilter(states=DEAD_STATES, fingerprint=cause, not_replayed=True, limit=MOST_RUNS)
     failure = failure_of(run)
     step, attempts = await _failed_step(journal, run, failure)
+    shown = Shown.by_settings()
     return FailureReport(
-        run=run,
-        failure=failure,
-        step=step,
-        attempts=attempts,
-        groups=[group for group in groups if group.fingerprint == cause],
-        runs=await journal.runs(which),
+        run=shown.row(run),
+        failure=failure_of(shown.row(run)),
+        step=None if step is None else shown.row(step),
+        attempts=shown.rows(attempts),
+        groups=shown.rows(group for group in groups if group.fingerprint == cause),
+        runs=shown.rows(await journal.runs(which)),
     )
 
 

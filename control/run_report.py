@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from control.shown import Shown
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import (
     Attempt,
@@ -28,7 +29,7 @@ WORK_KINDS = frozenset({"agent", "undo"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """A run with everything that the journal knows about it.
+    """A run with everything that the journal knows about it, but for secrets.
 
     Attributes:
         children: The runs that it started, in order; the newest 200.
@@ -45,13 +46,14 @@ class RunReport:
 
     @classmethod
     async def read(cls, journal: Journal, run: Run) -> Self:
-        """Read what belongs to `run`."""
+        """Read what belongs to `run`, and mask what the settings say is secret, or looks so."""
+        shown = Shown.by_settings()
         return cls(
-            run=run,
-            steps=await journal.steps(run.run_id),
-            attempts=await journal.attempts(run.run_id),
-            events=await _all_events(journal, run.run_id),
-            children=await _children(journal, run.run_id),
+            run=shown.row(run),
+            steps=shown.rows(await journal.steps(run.run_id)),
+            attempts=shown.rows(await journal.attempts(run.run_id)),
+            events=shown.rows(await _all_events(journal, run.run_id)),
+            children=shown.rows(await _children(journal, run.run_id)),
             spent=await journal.spent(run.root_id or run.run_id),
         )
 
@@ -77,7 +79,7 @@ class RunReport:
 
 
 def run_json(run: Run) -> dict[str, Any]:
-    """Return a run as lists show it: no payload, no envelope."""
+    """Return a run as lists show it: no payload, no envelope. `Shown` masks its secrets before."""
     return {
         "run_id": run.run_id,
         "status": run.state.value,

@@ -20,6 +20,7 @@ from envelope.ports.ledger import RESERVED_SIGNALS
 from envelope.signature import check_bytes
 from worker.backend import Backend
 from worker.engine.notices import CANCEL_NOTICE, SIGNAL_NOTICE, tell_watchers
+from worker.redaction import Redactor
 
 LONGEST_NAME = 200
 _EXCERPT = 60
@@ -36,13 +37,14 @@ class Steering:
         self._wakeups = backend.wakeups
         self._data_max_bytes = backend.settings.payload_max_bytes
         self._dispatcher = dispatcher
+        self._redactor = Redactor(backend.settings.secrets())
 
     async def cancel(self, run_id: str, reason: str) -> Run | None:
         """Cancel a run and its descendants, and return the run; None when it is unknown.
 
         Those that wait are sent to a worker, which lets them compensate.
         """
-        run = await self._journal.cancel(run_id, reason)
+        run = await self._journal.cancel(run_id, self._redactor.text(reason))
         if run is None:
             return None
         family = [run, *[child async for child in self._descendants(run)]]

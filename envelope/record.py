@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
-from envelope.canonical import content_hash
+from envelope.canonical import canonical_json, sha256_hex
 from envelope.model import AsTuple, Contract
 from envelope.running import RUNNING, utc_now
 
@@ -57,9 +57,10 @@ class Record(Contract):
 
     @model_validator(mode="after")
     def _content_fits_hashes(self) -> Self:
-        if self.provenance.sha256 != content_hash(self.data):
+        text = canonical_json(self.data)
+        if self.provenance.sha256 != sha256_hex(text):
             raise ValueError("provenance.sha256 is not the hash of data")
-        if self.id != record_id(self.data, self.provenance):
+        if self.id != _id_of(text, self.provenance):
             raise ValueError("id is not the hash of the record's content")
         return self
 
@@ -84,7 +85,8 @@ class Record(Contract):
             pydantic.ValidationError: Another argument breaks the contract.
         """
         row = dict(data)
-        digest = content_hash(row)
+        text = canonical_json(row)
+        digest = sha256_hex(text)
         running = RUNNING.get()
         provenance = Provenance(
             source=source,
@@ -97,17 +99,21 @@ class Record(Contract):
             derived_from=derived_from,
             raw_row=dict(raw_row) if raw_row is not None else None,
         )
-        return cls(data=row, provenance=provenance)
+        return cls(data=row, provenance=provenance, id=_id_of(text, provenance))
 
 
 def record_id(data: Mapping[str, Any], provenance: Provenance) -> str:
     """Return the content hash that names a record."""
-    identity = [
-        data,
+    return _id_of(canonical_json(data), provenance)
+
+
+def _id_of(data: str, provenance: Provenance) -> str:
+    """The hash of `[data, source, …]` as canonical JSON, `data` being that already."""
+    origin = [
         provenance.source,
         provenance.row_id,
         provenance.derived_from,
         provenance.agent,
         provenance.model,
     ]
-    return f"rec_{content_hash(identity)[:32]}"
+    return f"rec_{sha256_hex(f'[{data},{canonical_json(origin)[1:]}')[:32]}"

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import structlog
@@ -33,22 +33,30 @@ from worker.engine.cell import StepOrder
 from worker.engine.watchdog import Watchdog, cell_limit, worker_limit
 from worker.loading import load_modules
 from worker.logs import configure as configure_logs
+from worker.logs import logging_context
 from worker.process import WorkerProcess
 from worker.resources import resources_of
 from worker.settings import Settings
-from worker.telemetry.client import client_telemetry
+from worker.telemetry.relay import relayed_to
+from worker.telemetry.telemetry import Telemetry
+from worker.telemetry.tracing import tracer_of
+from worker.telemetry.watched import WatchedRates
 
 _GRACE_LEASES = 3
 
 
 async def execute_runs(
-    settings: Settings, worker_id: str, owner: str, runs: Sequence[tuple[str, int]]
+    settings: Settings, counts: int, worker_id: str, owner: str, runs: Sequence[tuple[str, int]]
 ) -> None:
-    """Execute runs (id, epoch) that `owner` hands over, as `worker_id`, until they are cleared."""
+    """Execute runs (id, epoch) that `owner` hands over, as `worker_id`, until they are cleared.
+
+    What is counted meanwhile is told to the descriptor `counts`.
+    """
     app = MusterCelery("muster-isolated", set_as_current=False)
     with ensure_redis(settings) as redis:
         configure(app, redis.url)
         process = WorkerProcess(app, settings, worker_id=worker_id)
+        process.meters = relayed_to(counts)
         leaving = _Leaving(process, _GRACE_LEASES * settings.lease_seconds)
         try:
             leaving.watch()
@@ -93,16 +101,22 @@ class _Leaving:
             self._loop.call_later(self._seconds, os._exit, 1)
 
 
-async def execute_step(settings: Settings, descriptor: int, order: StepOrder) -> None:
-    """Execute an attempt and its repetitions; write events and the answer to `descriptor`."""
+async def execute_step(settings: Settings, descriptor: int, counts: int, order: StepOrder) -> None:
+    """Execute an attempt and its repetitions; write events and the answer to `descriptor`.
+
+    What is counted meanwhile is told to the descriptor `counts`.
+    """
     leave_decisions_to_others()
-    telemetry = client_telemetry(settings)
-    log = structlog.get_logger("muster").bind(run=order.run_id, step=order.step, agent=order.agent)
+    telemetry = Telemetry(relayed_to(counts), tracer_of(settings))
+    log = structlog.get_logger("muster").bind(
+        run=order.run_id, step=order.step, agent=order.agent, trace_id=order.trace_id
+    )
     Watchdog(worker_limit(settings), log).start()  # its worker keeps the lease meanwhile
     redis = ensure_redis(settings)
-    rates = LoopRates(lambda: RedisRates(redis.url, log))
+    rates = WatchedRates(LoopRates(lambda: RedisRates(redis.url, log)), telemetry.meters)
     resources = resources_of(settings, rates, telemetry.model)
     effects = LateEffects(settings, log)
+    watched_effects = telemetry.effects(effects)
     attempt = order.attempt
 
     def tell(**line: Any) -> None:
@@ -124,21 +138,26 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
             log=log,
             resources=resources,
             emitter=lambda event, data: tell(event=event, data=data),
-            effects=effects,
+            effects=watched_effects,
             origin_id=order.origin_id,
             executor=order.executor,
             claimed=order.attempt,
         )
 
+    def repeated(*_: object) -> None:
+        telemetry.meters.step_retried(order.agent)
+
     try:
-        done = await execute(
-            AGENTS.get(order.agent),
-            order.request,
-            context,
-            max_bytes=settings.envelope_max_bytes,
-            first_attempt=order.attempt,
-            around=telemetry.attempt,
-        )
+        with _of(order), telemetry.below(order.place):
+            done = await execute(
+                AGENTS.get(order.agent),
+                order.request,
+                context,
+                max_bytes=settings.envelope_max_bytes,
+                first_attempt=order.attempt,
+                on_retry=repeated,
+                around=telemetry.attempt,
+            )
         tell(attempt=done.attempt, envelope=done.json, failure=None)
     except Exception as error:  # noqa: BLE001 - an agent may raise anything; it is reported
         failure = Failure.of(error, step=order.step, agent=order.agent, attempt=attempt)
@@ -151,21 +170,32 @@ async def execute_step(settings: Settings, descriptor: int, order: StepOrder) ->
         telemetry.close()
 
 
+def _of(order: StepOrder) -> AbstractContextManager[None]:
+    """Every line says whose it is, before the first attempt as well."""
+    return logging_context(
+        run=order.run_id, step=order.step, agent=order.agent, trace_id=order.trace_id
+    )
+
+
 def main(kind: str, *arguments: str) -> None:
-    """Execute `runs WORKER_ID OWNER RUN:EPOCH…`, or `step DESCRIPTOR` with its order on stdin."""
+    """Execute `runs COUNTS WORKER_ID OWNER RUN:EPOCH…` or `step ANSWER COUNTS`.
+
+    COUNTS and ANSWER are descriptors of pipes; a step's order comes on stdin.
+    """
     settings = Settings.load()
     configure_logs(settings)
     load_modules(settings.include)
     if kind == "runs":
-        worker_id, owner, *handed = arguments
+        counts, worker_id, owner, *handed = arguments
         runs = [
             (run_id, int(epoch)) for run_id, _, epoch in (text.partition(":") for text in handed)
         ]
-        asyncio.run(execute_runs(settings, worker_id, owner, runs))
+        asyncio.run(execute_runs(settings, int(counts), worker_id, owner, runs))
     else:
         order = StepOrder(**json.loads(sys.stdin.readline()))
         threading.Thread(target=_die_with_worker, daemon=True).start()
-        asyncio.run(execute_step(settings, int(arguments[0]), order))
+        answer, counted = map(int, arguments)
+        asyncio.run(execute_step(settings, answer, counted, order))
 
 
 def _die_with_worker() -> None:

@@ -6,6 +6,7 @@ it looks like one: a bearer token, an `sk-…` key, a password in a URL or a con
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -53,28 +54,38 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        spellings = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
+        spellings = {form for secret in secrets for form in _spellings(secret)}
         known = sorted((s for s in spellings if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
-    def value(self, value: Any, *, key: str = "") -> Any:
-        """The same value with every secret masked. Never raises and never changes its argument."""
-        return self._masked(value, key, 0)
+    def value(self, value: Any, *, key: str = "", deepest: int = _DEEPEST) -> Any:
+        """The same value with every secret masked. Never raises and never changes its argument.
+
+        Args:
+            value: Anything.
+            key: The name that it has where it stands.
+            deepest: Levels that are shown; what lies deeper is left out.
+        """
+        return self._masked(value, key, deepest)
 
     def text(self, text: str) -> str:
         """The same text with every secret masked."""
         masked = self._known.sub(MASK, text) if self._known else text
         return mask_text(masked)
 
-    def _masked(self, value: Any, key: str, depth: int) -> Any:
+    def _masked(self, value: Any, key: str, levels: int) -> Any:
         if isinstance(value, Mapping | list | tuple | set | frozenset):
-            return self._masked_inside(value, key, depth + 1) if depth < _DEEPEST else _TOO_DEEP
+            return self._masked_inside(value, key, levels - 1) if levels > 0 else _TOO_DEEP
         return self._masked_leaf(value, key)
 
-    def _masked_inside(self, value: Any, key: str, depth: int) -> Any:
+    def _masked_inside(self, value: Any, key: str, levels: int) -> Any:
         if isinstance(value, Mapping):
-            return {k: self._masked(v, str(k), depth) for k, v in value.items()}
-        return [self._masked(item, key, depth) for item in value]
+            return {self._name(k): self._masked(v, _as_text(k), levels) for k, v in value.items()}
+        return [self._masked(item, key, levels) for item in value]
+
+    def _name(self, key: Any) -> Any:
+        """A secret may be a name as well: `{"sk-…": "the old key"}`."""
+        return self.text(key) if isinstance(key, str) else key
 
     def _masked_leaf(self, value: Any, key: str) -> Any:
         if value is None or isinstance(value, bool):
@@ -86,6 +97,12 @@ class Redactor:
         if isinstance(value, bytes | bytearray):
             return self.text(value.decode("utf-8", "backslashreplace"))
         return self.text(_as_text(value))
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """As it is, in a URL, in JSON, and as Python shows it inside quotes."""
+    as_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    return (secret, quote(secret, safe=""), *as_json, repr(secret)[1:-1])
 
 
 def _as_text(value: object) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from agents.knowledge.analysis import telling_words
 from agents.knowledge.embedding import Vector, unit
+from agents.llm.watch import watched_by_step
+from envelope.usage import Usage
 
 _DIMENSIONS = 256
 _NGRAM = 4
@@ -27,7 +29,10 @@ class OfflineEmbedding:
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Return the vector of each text."""
-        return [_hashed(text) for text in texts]
+        with watched_by_step(self.name, "", "embeddings") as answered:
+            vectors: list[Vector] = [_hashed(text) for text in texts]
+            answered(self.name, Usage())
+        return vectors
 
     def close(self) -> None:
         """Nothing is open."""

@@ -86,6 +86,7 @@ class OpenAIEmbedding:
             timeout_seconds=timeout_seconds,
             limits=limits,
             max_answer_bytes=max_answer_bytes,
+            operation="embeddings",
         )
 
     @property

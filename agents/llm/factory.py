@@ -9,7 +9,7 @@ from agents.llm.image_port import ImageModel
 from agents.llm.offline_image import OfflineImages
 from agents.llm.offline_model import OfflineModel
 from agents.llm.port import LanguageModel
-from agents.llm.watch import Watch, unwatched
+from agents.llm.watch import Watch, watched_by_step
 
 
 def language_model(
@@ -18,7 +18,7 @@ def language_model(
     model: str,
     timeout_seconds: float,
     limits: AccountLimits | None = None,
-    watch: Watch = unwatched,
+    watch: Watch = watched_by_step,
 ) -> LanguageModel:
     """Return the OpenAI SDK's model where there is a key or a base URL, else the offline one.
 
@@ -28,7 +28,7 @@ def language_model(
         model: Name of the model.
         timeout_seconds: Absolute limit of one call.
         limits: The account's limits; None for none. The offline model needs none.
-        watch: Sees every request, and what came of it.
+        watch: Sees every request, and what came of it; by default who watches the running step.
 
     Raises:
         ModelAccessDenied: The key cannot stand in an HTTP header.

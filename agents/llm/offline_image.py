@@ -9,6 +9,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from agents.llm.image_port import DrawnImage, ImagePrompt, Shape
+from agents.llm.watch import watched_by_step
 from envelope.running import RUNNING
 from envelope.usage import Usage
 
@@ -37,11 +38,14 @@ class OfflineImages:
     async def draw(self, prompt: ImagePrompt) -> DrawnImage:
         """Draw the banner; the same prompt gives the same bytes. See `ImageModel.draw`."""
         usage = Usage(requests=1)
+        with watched_by_step(OFFLINE_BANNER_NAME, "", "generate_content") as answered:
+            content = _banner(prompt).encode()
+            answered(OFFLINE_BANNER_NAME, usage)
         running = RUNNING.get()
         if running is not None:
             running.add_usage(usage)
         return DrawnImage(
-            content=_banner(prompt).encode(),
+            content=content,
             media_type="image/svg+xml",
             model=OFFLINE_BANNER_NAME,
             usage=usage,

@@ -11,7 +11,7 @@ from agents.llm.errors import InvalidOutput
 from agents.llm.offline_fill import fill
 from agents.llm.port import Check, Generated, OnDelta, Prompt
 from agents.llm.tool import Tool, ToolLimits
-from agents.llm.watch import Watch, unwatched
+from agents.llm.watch import Watch, watched_by_step
 from envelope.envelope import explain
 from envelope.running import RUNNING
 from envelope.usage import Usage
@@ -36,10 +36,11 @@ class OfflineModel:
     sentences of the documents.
 
     Args:
-        watch: Sees every composition, as if it were a request.
+        watch: Sees every composition, as if it were a request; by default who watches the running
+            step.
     """
 
-    def __init__(self, watch: Watch = unwatched) -> None:
+    def __init__(self, watch: Watch = watched_by_step) -> None:
         self._watch = watch
 
     @property
@@ -57,6 +58,7 @@ class OfflineModel:
         tools: Sequence[Tool] = (),
         limits: ToolLimits | None = None,  # noqa: ARG002 - the port's; no tool is called
         model: str | None = None,  # noqa: ARG002 - the port's; there is no other one
+        name: str | None = None,
     ) -> Generated[M]:
         """Compose the output; see `LanguageModel.generate`. No tool is called.
 
@@ -64,7 +66,7 @@ class OfflineModel:
             InvalidOutput: The output's schema cannot be met without a real model.
         """
         usage = Usage(requests=1)
-        with self._watch(OFFLINE_NAME, "") as answered:
+        with self._watch(OFFLINE_NAME, "", "chat") as answered:
             made = _checked(prompt, output, check)
             answered(OFFLINE_NAME, usage)
         running = RUNNING.get()
@@ -72,7 +74,7 @@ class OfflineModel:
             running.add_usage(usage)
         if on_delta is not None:
             on_delta(made.model_dump_json())
-        return Generated(made, OFFLINE_NAME, usage, prompt.sha256(output, tools))
+        return Generated(made, OFFLINE_NAME, usage, prompt.sha256(output, tools, name))
 
 
 def _checked(prompt: Prompt, output: type[M], check: Check | None) -> M:

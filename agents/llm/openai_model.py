@@ -21,7 +21,7 @@ from agents.llm.server import ModelServer
 from agents.llm.speaking import speak
 from agents.llm.tool import Tool, ToolLimits
 from agents.llm.toolbox import Toolbox
-from agents.llm.watch import Watch, unwatched
+from agents.llm.watch import Watch, watched_by_step
 from envelope.usage import Usage
 
 __all__ = ["Api", "OpenAIModel"]
@@ -50,7 +50,7 @@ class OpenAIModel:
         api: `auto` speaks as the table of known servers says, and finds out what others understand.
         repairs: How often the model is told what is wrong with its output.
         max_answer_bytes: Largest body that is read.
-        watch: Sees every request, and what came of it.
+        watch: Sees every request, and what came of it; by default who watches the running step.
 
     Raises:
         ModelAccessDenied: The key cannot stand in an HTTP header.
@@ -67,7 +67,7 @@ class OpenAIModel:
         api: Api = "auto",
         repairs: int = 2,
         max_answer_bytes: int = 8 * 1024 * 1024,
-        watch: Watch = unwatched,
+        watch: Watch = watched_by_step,
     ) -> None:
         self._model = model
         self._base_url = base_url
@@ -101,10 +101,12 @@ class OpenAIModel:
         tools: Sequence[Tool] = (),
         limits: ToolLimits | None = None,
         model: str | None = None,
+        name: str | None = None,
     ) -> Generated[M]:
         """Ask, call tools, validate and repair; see `LanguageModel.generate`."""
         toolbox = Toolbox(tools, limits or ToolLimits())
-        ask = _first(prompt, output, toolbox.schemas(), on_delta, model or self._model)
+        schema = OutputSchema.of(output, name)
+        ask = _first(prompt, schema, toolbox.schemas(), on_delta, model or self._model)
         usage, misfits = Usage(), list[Misfit]()
         while len(misfits) <= self._repairs:
             toolbox.check(usage)
@@ -117,7 +119,7 @@ class OpenAIModel:
                 continue
             made = _read(answer, output, check)
             if not isinstance(made, Misfit):
-                digest = prompt.sha256(output, tools)
+                digest = prompt.sha256(output, tools, name)
                 return Generated(made, answer.model or ask.model, usage, digest)
             misfits.append(made)
             ask = _with_complaint(ask, answer, made)
@@ -144,7 +146,7 @@ class OpenAIModel:
 
 def _first(
     prompt: Prompt,
-    output: type[BaseModel],
+    schema: OutputSchema,
     tools: tuple[ToolSchema, ...],
     on_delta: OnDelta | None,
     model: str,
@@ -158,7 +160,7 @@ def _first(
         model=model,
         instructions="\n\n".join(rules),
         turns=(*prompt.history, Message(role="user", text=prompt.data_text())),
-        schema=OutputSchema.of(output),
+        schema=schema,
         tools=tools,
         max_output_tokens=prompt.max_output_tokens,
         on_delta=on_delta,

@@ -38,12 +38,12 @@ class OutputSchema:
     is_closed: bool = True
 
     @classmethod
-    def of(cls, output: type[BaseModel]) -> OutputSchema:
-        """Make it; the SDK knows the strict form."""
+    def of(cls, output: type[BaseModel], name: str | None = None) -> OutputSchema:
+        """Make it, under the model's name where none is given; the SDK knows the strict form."""
         function = pydantic_function_tool(output)["function"]
-        name = _NOT_A_NAME.sub("_", output.__name__)[:_NAME_LIMIT]
+        told = _NOT_A_NAME.sub("_", name or output.__name__)[:_NAME_LIMIT]
         schema = _allowed(function["parameters"])
-        return cls(name, schema, _is_closed(schema))
+        return cls(told, schema, _is_closed(schema))
 
     def in_words(self) -> str:
         """Say the schema to a server that may ignore the structured one."""

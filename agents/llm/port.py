@@ -94,9 +94,13 @@ class Prompt(Contract):
         fence = f"DATA {sha256_hex(chr(10).join(lines))[:_FENCE_DIGITS]}"
         return "\n".join([f"<<<{fence}", *lines, f"{fence}>>>"])
 
-    def sha256(self, output: type[BaseModel], tools: Sequence[Tool] = ()) -> str:
+    def sha256(
+        self, output: type[BaseModel], tools: Sequence[Tool] = (), name: str | None = None
+    ) -> str:
         """Return the hash of all that a model is given when it is asked for an `output`."""
         given: list[Any] = [self.instructions, self.data_text(), output.model_json_schema()]
+        if name is not None:
+            given.append({"name": name})
         if self.history:
             given.append({"history": [message.model_dump() for message in self.history]})
         if tools:
@@ -145,6 +149,7 @@ class LanguageModel(Protocol):
         tools: Sequence[Tool] = (),
         limits: ToolLimits | None = None,
         model: str | None = None,
+        name: str | None = None,
     ) -> Generated[M]:
         """Return an `output` made from `prompt`.
 
@@ -156,7 +161,8 @@ class LanguageModel(Protocol):
                 before it; what is repaired is written anew. None asks for the whole answer at once.
             tools: What the model may use on the way, see `agents.tools`; nothing else.
             limits: How far it may go with them; None for `ToolLimits()`.
-            model: Another model of the same server; None for `name`.
+            model: Another model of the same server; None for `self.name`.
+            name: What the provider is told that the schema is called; None: its class's name.
 
         Raises:
             ModelBusy: The provider is overloaded, limits us or is away: worth another attempt.

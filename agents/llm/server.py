@@ -17,7 +17,7 @@ from agents.llm.errors import ModelAccessDenied, ModelTimeout
 from agents.llm.estimates import Estimate
 from agents.llm.openai_errors import SDK_ERRORS, asks_for_patience, muster_error
 from agents.llm.prices import usage_of
-from agents.llm.watch import Watch, unwatched
+from agents.llm.watch import Operation, Watch, watched_by_step
 from envelope.running import RUNNING
 from envelope.usage import Usage
 
@@ -40,7 +40,8 @@ class ModelServer:
         timeout_seconds: Limit of one request.
         limits: The account's limits, shared with everybody who names the account; None for none.
         max_answer_bytes: Largest body that is read.
-        watch: Sees every request, and what came of it.
+        operation: What requests ask for, for who watches them.
+        watch: Sees every request, and what came of it; by default who watches the running step.
 
     Raises:
         ModelAccessDenied: The key cannot stand in an HTTP header.
@@ -54,8 +55,10 @@ class ModelServer:
         timeout_seconds: float,
         limits: AccountLimits | None,
         max_answer_bytes: int,
-        watch: Watch = unwatched,
+        operation: Operation = "chat",
+        watch: Watch = watched_by_step,
     ) -> None:
+        self._operation = operation
         self._watch = watch
         self._key = _checked(api_key or "no-key-needed")
         self._base_url = base_url
@@ -96,7 +99,7 @@ class ModelServer:
             charged(expected, model, self._base_url, self._timeout_seconds) as charge,
         ):
             call.begin()
-            with self._watch(model, self.url) as answered:
+            with self._watch(model, self.url, self._operation) as answered:
                 answer = await self._in_time(call, model, send)
                 usage = self._note(answer, model)
                 answered(answer.model or model, usage)

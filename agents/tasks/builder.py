@@ -67,14 +67,19 @@ class TaskBuilder(Generic[I, O]):
         """Say what the task takes."""
         return cast("TaskBuilder[I2, O]", self._with(input=model))
 
-    def function(self, output: builtins.type[O2], *, name: str | None = None) -> TaskBuilder[I, O2]:
+    def function(
+        self, output: builtins.type[O2], *, name: str | None = None, schema: str | None = None
+    ) -> TaskBuilder[I, O2]:
         """Say what the model is to fill.
 
         Args:
             output: Its parameters. Docstring and field descriptions reach the model.
             name: The function's name; the model's name in snake case where None.
+            schema: What the provider is told that the schema is called; the model's name where
+                None.
         """
-        return cast("TaskBuilder[I, O2]", self._with(output=output, function=name))
+        parts = {"output": output, "function": name, "schema": schema}
+        return cast("TaskBuilder[I, O2]", self._with(**parts))
 
     def progress(self, fraction: float) -> TaskBuilder[I, O]:
         """Say how far the whole work is when this task is done, from 0 to 1."""

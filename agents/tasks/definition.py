@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +21,8 @@ from envelope.registry import check_name
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - input, beside O for output
 O = TypeVar("O", bound=BaseModel)  # noqa: E741 - output
+
+_SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 TaskCheck = Callable[[Any, Any], str | None]
 """Says what is wrong with an output, given the input; None where nothing is."""
@@ -47,6 +50,8 @@ class Task(Generic[I, O]):
         input: The model that the input is validated by.
         output: The model that the output is validated by; the function's parameters.
         function: The function's name, as the model is told it.
+        schema: What the provider is told that the output's schema is called; None: the name of the
+            output's class.
         progress: How far the whole work is when this task is done, from 0 to 1.
         model: The model to ask; None for that of the settings.
         route: A name that `ModelRoutes` resolves to a model; not together with `model`.
@@ -69,6 +74,7 @@ class Task(Generic[I, O]):
     output: builtins.type[O]
     function: str
     progress: float
+    schema: str | None = None
     model: str | None = None
     route: str | None = None
     tools: tuple[str, ...] = ()
@@ -91,12 +97,15 @@ class Task(Generic[I, O]):
         limits = self.limits.model_dump() if self.limits else None
         ends = [limits, self.max_output_tokens, self.timeout_seconds, self.retries.attempts]
         schemas = [self.input.model_json_schema(), self.output.model_json_schema()]
-        return content_hash([said, asked, ends, schemas])[:12]
+        named = [] if self.schema is None else [self.schema]
+        return content_hash([said, asked, ends, schemas, *named])[:12]
 
 
 def _problems(task: Task[Any, Any]) -> Iterator[str]:
     yield from _bad_name(task.name, "task")
     yield from _bad_name(task.function, "function")
+    if task.schema is not None:
+        yield from _bad_schema_name(task.schema)
     for part in ("system_prompt", "user_prompt"):
         if not getattr(task, part).strip():
             yield f"{part} is empty"
@@ -118,6 +127,12 @@ def _bad_name(name: str, noun: str) -> Iterator[str]:
         check_name(name, noun)
     except ValueError as problem:
         yield str(problem)
+
+
+def _bad_schema_name(name: str) -> Iterator[str]:
+    """A provider refuses any other name at every call."""
+    if _SCHEMA_NAME.fullmatch(name) is None:
+        yield f"the name of a schema is 1 to 64 letters, digits, _ and -, not {name!r}"
 
 
 def _bad_fields(task: Task[Any, Any]) -> Iterator[str]:

@@ -76,6 +76,8 @@ def _asked(ctx: AgentContext, task: Task[Any, Any]) -> dict[str, Any]:
         asked["on_delta"] = _streamed(ctx, task)
     if task.tools:
         asked["tools"] = tools_of(ctx, *task.tools)
+    if task.schema is not None:
+        asked["name"] = task.schema
     if task.limits is not None:
         asked["limits"] = task.limits
     if task.route is not None:

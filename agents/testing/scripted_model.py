@@ -48,6 +48,7 @@ class ModelCall:
         prompt: What the model was given.
         output: The model that it was asked for.
         model: The name of another model that was asked for.
+        name: What the schema was called instead of its class's name.
         tools: Names of the tools it was given.
         tool_results: What the tools answered, as JSON texts.
         complaints: What was wrong with its outputs, as it was told.
@@ -57,6 +58,7 @@ class ModelCall:
     output: type[BaseModel]
     model: str | None
     tools: tuple[str, ...]
+    name: str | None = None
     tool_results: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -130,6 +132,7 @@ class ScriptedModel:
         tools: Sequence[Tool] = (),
         limits: ToolLimits | None = None,
         model: str | None = None,
+        name: str | None = None,
     ) -> Generated[M]:
         """Say what the script says; see `LanguageModel.generate`.
 
@@ -139,7 +142,11 @@ class ScriptedModel:
             Exception: An answer that is an error.
         """
         call = ModelCall(
-            prompt=prompt, output=output, model=model, tools=tuple(tool.name for tool in tools)
+            prompt=prompt,
+            output=output,
+            model=model,
+            name=name,
+            tools=tuple(tool.name for tool in tools),
         )
         self.calls.append(call)
         turns, used = _Turns(tools, limits), Usage()
@@ -153,7 +160,7 @@ class ScriptedModel:
             if made is not None and complaint is None:
                 if on_delta is not None:
                     on_delta(made.model_dump_json())
-                return Generated(made, model or self.name, used, prompt.sha256(output, tools))
+                return Generated(made, model or self.name, used, prompt.sha256(output, tools, name))
             call.complaints.append(str(complaint))
         raise InvalidOutput(f"{output.__name__}: {call.complaints[-1]}")
 

@@ -15,6 +15,7 @@ from control.cli.people import by_option, limit_option, reason_option
 from control.cli.session import with_client, with_journal
 from control.cli.terminal import console, print_json, side_console
 from control.run_lookup import find_run
+from control.shown import Shown
 from envelope.approval import ApprovalState
 from envelope.errors import ApprovalRefused
 from envelope.ports.journal import Journal
@@ -62,7 +63,7 @@ def list_approvals(
         )
         return await ledger_of(journal).approvals(which)
 
-    found = with_journal(work)
+    found = Shown.by_settings().rows(with_journal(work))
     if as_json:
         print_json({"approvals": [approval_json(row) for row in found]})
     elif found:

@@ -16,8 +16,12 @@ from envelope.envelope import Envelope
 from envelope.errors import InvalidInput
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import Run
+from worker.redaction import Redactor
+from worker.settings import Settings
 
 _SUMMARY_WIDTH = 110
+_DEEPEST = 200
+_BY_LOOKS = Redactor()
 
 
 @click.command()
@@ -38,31 +42,33 @@ def explain(run: str, record: str | None, as_json: bool) -> None:
         return row, [lineage.ancestry(name) for name in names]
 
     row, trees = with_journal(work)
+    redactor = Redactor(Settings.load().secrets())
     if as_json:
-        print_json({"run_id": row.run_id, "records": [tree.to_json() for tree in trees]})
+        records = redactor.value([tree.to_json() for tree in trees], deepest=_DEEPEST)
+        print_json({"run_id": row.run_id, "records": records})
         return
     out = console()
     for tree in trees:
-        out.print(lineage_tree(tree))
+        out.print(lineage_tree(tree, redactor))
 
 
-def lineage_tree(ancestry: Ancestry) -> Tree:
+def lineage_tree(ancestry: Ancestry, redactor: Redactor = _BY_LOOKS) -> Tree:
     """Return the tree of a record and what it was made from; a run is named where it changes."""
-    tree = Tree(_label(ancestry, _run_of(ancestry)), guide_style="dim")
-    _grow(tree, ancestry)
+    tree = Tree(_label(ancestry, _run_of(ancestry), redactor), guide_style="dim")
+    _grow(tree, ancestry, redactor)
     return tree
 
 
-def _grow(tree: Tree, ancestry: Ancestry) -> None:
+def _grow(tree: Tree, ancestry: Ancestry, redactor: Redactor) -> None:
     for parent in ancestry.parents:
-        _grow(tree.add(_label(parent, _run_of(ancestry))), parent)
+        _grow(tree.add(_label(parent, _run_of(ancestry), redactor)), parent, redactor)
 
 
 def _run_of(ancestry: Ancestry) -> str | None:
     return ancestry.known.run_id if ancestry.known else None
 
 
-def _label(ancestry: Ancestry, above: str | None) -> str:
+def _label(ancestry: Ancestry, above: str | None, redactor: Redactor) -> str:
     known = ancestry.known
     if known is None:
         return f"[bold]{ancestry.record_id}[/]  [yellow]not among the records of this run[/]"
@@ -76,10 +82,12 @@ def _label(ancestry: Ancestry, above: str | None) -> str:
         "sha256": made.sha256[:12],
         "at": iso(made.retrieved_at.timestamp()),
     }
-    told = "  ".join(f"[dim]{name}[/] {escape(value)}" for name, value in facts.items() if value)
+    told = "  ".join(
+        f"[dim]{name}[/] {escape(redactor.text(value))}" for name, value in facts.items() if value
+    )
     repeated = "  [dim](explained above)[/]" if ancestry.repeated else ""
     run = f"  [dim]of run[/] {known.run_id}" if known.run_id not in {None, above} else ""
-    text = escape(summary(known.record.data, _SUMMARY_WIDTH))
+    text = escape(summary(redactor.value(known.record.data), _SUMMARY_WIDTH))
     return f"[bold]{ancestry.record_id}[/]{run}{repeated}\n{told}\n[italic]{text}[/]"
 
 

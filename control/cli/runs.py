@@ -17,6 +17,7 @@ from control.cli.terminal import console, print_json, print_json_line, side_cons
 from control.outcome import failure_of, has_ended
 from control.run_lookup import find_run
 from control.run_report import RunReport, event_json, run_json
+from control.shown import Shown
 from control.surroundings import Surroundings
 from control.why import why
 from envelope.errors import QueueUnavailable
@@ -71,7 +72,7 @@ def list_runs(
         )
         return await journal.runs(which)
 
-    found = with_journal(work)
+    found = Shown.by_settings().rows(with_journal(work))
     if as_json:
         print_json({"runs": [run_json(run) for run in found]})
     elif found:
@@ -113,13 +114,14 @@ def watch(ctx: click.Context, run: str, after: int, as_json: bool) -> None:
 
     async def work(client: AsyncMuster) -> Run:
         found = await client.get(run)
-        out = console()
-        async for event in found.events(after):
+        out, shown = console(), Shown.by_settings()
+        async for each in found.events(after):
+            event = shown.row(each)
             if as_json:
                 print_json_line(event_json(event))
             else:
                 out.print(event_line(event), soft_wrap=True)
-        return await found.row()
+        return shown.row(await found.row())
 
     ended = with_client(work)
     if not as_json:

@@ -11,6 +11,7 @@ from control.cli.run_view import state_text
 from control.cli.session import with_client
 from control.cli.terminal import console, print_json
 from control.run_report import run_json
+from control.shown import Shown
 from envelope.errors import InvalidInput
 from envelope.ports.journal_rows import Run, RunState, Signalled
 
@@ -39,7 +40,7 @@ def cancel(run: str, reason: str, as_json: bool) -> None:
 
     found = with_client(work)
     if as_json:
-        print_json(run_json(found))
+        print_json(run_json(Shown.by_settings().row(found)))
         return
     asked = found.state is not RunState.CANCELLED
     what = "is asked to stop" if asked else state_text(found.state)
@@ -95,7 +96,7 @@ def retry(run: str, from_step: str | None, keep: bool, as_json: bool) -> None:
 
     made, source = with_client(work)
     if as_json:
-        print_json(run_json(made))
+        print_json(run_json(Shown.by_settings().row(made)))
         return
     repeats = f"it repeats {source}{_extent(from_step, keep)}"
     stands = f"it is active already and stands for {source}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
+from agents.cache_watch import cache_asked
 from agents.llm.port import LanguageModel
 from agents.registry import AGENTS
 from envelope.answers import Answers
@@ -101,13 +102,20 @@ class Cache(Node):
         key, token = self._key(ctx, value), str(ctx.uuid())
         whose = (shared_store(ctx), key, token)
         try:
-            kept = await ctx.once(partial(self._answers.look, *whose))
+            kept = await ctx.once(partial(self._look, whose))
             if kept is not None:
                 ctx.emit("cache.hit", agent=self.step.agent, key=key)
                 return _unpaid(Envelope.from_json(kept, max_bytes=None))
             return await self._made(ctx, value, whose)
         finally:
             self._answers.land(key, token)
+
+    async def _look(self, whose: _Whose) -> str | None:
+        """Ask for the answer, and tell that it is not there; a hit is told by its event."""
+        kept = await self._answers.look(*whose)
+        if kept is None:
+            cache_asked("step", self.step.agent, hit=False)
+        return kept
 
     async def _made(self, ctx: RunContext, value: Any, whose: _Whose) -> Envelope:
         """Execute the step, and keep what is worth keeping."""

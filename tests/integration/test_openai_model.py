@@ -125,6 +125,19 @@ def test_what_the_provider_is_asked() -> None:
     assert "default" not in schema["properties"]["mood"]
 
 
+def test_the_schema_goes_by_the_name_that_it_is_given() -> None:
+    async def asking(model: OpenAIModel) -> Generated[Saying]:
+        try:
+            return await model.generate(PROMPT, Saying, name="mood-1")
+        finally:
+            await model.aclose()
+
+    with serving(OK) as provider:
+        made = asyncio.run(asking(model_for(provider)))
+    assert provider.asked[0].body["text"]["format"]["name"] == "mood-1"
+    assert made.prompt_sha256 != PROMPT.sha256(Saying)
+
+
 def test_documents_cannot_leave_their_fence() -> None:
     with serving(OK) as provider:
         ask(provider)

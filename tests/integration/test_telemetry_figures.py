@@ -32,6 +32,7 @@ from worker.journal.figures import read_figures
 from worker.journal.sql import SqlJournal
 from worker.journal.tables import runs
 from worker.journal.urls import database_url
+from worker.telemetry.bounded import MOST_FLOWS
 from worker.telemetry.cluster import JournalFigures
 
 FINISHED = 50_000
@@ -103,6 +104,15 @@ def test_figures_are_those_of_the_journal(url: str) -> None:
 def test_no_flow_is_no_error(url: str) -> None:
     asyncio.run(_made(url))
     assert JournalFigures(url, list)().runs == {}
+
+
+def test_ten_thousand_flows_do_not_silence_the_journal(url: str) -> None:
+    asyncio.run(_filled(url))
+    names = ["one", "two", *(f"flow-{number:05d}" for number in range(10_000))]
+    told = JournalFigures(url, lambda: names)()
+    assert told.runs["one", "queued"] == 4
+    assert {flow for flow, _ in told.runs} == set(names[:MOST_FLOWS])
+    assert told.dead_letters == {("two", "dead"): 1, ("two", "failed"): 1}
 
 
 def fill(connection: Connection, count: int) -> None:

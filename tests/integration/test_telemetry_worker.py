@@ -91,6 +91,9 @@ def test_a_worker_tells_what_it_did(cluster: Cluster) -> None:
     assert told["muster_up journal"] == told["muster_up redis"] == 1
     assert told["muster_workers alive"] == 1
     assert told["muster_permits_limit seen-far"] == 4
+    assert told["muster_cache_misses_total model seen-parrot"] == 1
+    assert told["muster_cache_hits_total model seen-parrot"] == 6
+    assert told["muster_cache_hits_total step seen-kept"] == 5, "those that fail ask another thing"
     names = {name.split()[0] for name in told}
     sometimes = {"muster_oldest_due_seconds"}
     assert told["muster_dead_letters seen failed"] == 2
@@ -98,6 +101,17 @@ def test_a_worker_tells_what_it_did(cluster: Cluster) -> None:
     checked(scraped_text(worker))
     health = httpx2.get(metrics_url(worker).replace("/metrics", "/healthz"))
     assert (health.status_code, health.text) == (200, "ok\n")
+
+
+@pytest.mark.timeout(120)
+def test_pictures_and_vectors_are_told_by_model(cluster: Cluster) -> None:
+    worker = start(cluster)
+    settings = cluster.settings.model_copy(update={"include": (FLOWS,)})
+    with Muster(settings) as muster:
+        assert muster.enqueue("seen-made", {}).result(60).status == "success"
+    told = scraped(worker)
+    for model in ("offline-banner-1", "offline-hashing-1"):
+        assert told[f"muster_llm_request_seconds_count {model} succeeded"] == 1, model
 
 
 @pytest.mark.timeout(180)

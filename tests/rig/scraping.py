@@ -11,7 +11,7 @@ from prometheus_client.samples import Sample
 from tests.rig.cluster import WorkerHandle
 from tests.services.waiting import wait_until
 
-_URL = re.compile(r'"url": "(http://[^"]+/metrics)"')
+_URL = re.compile(r'(?:"url": "|url=)(http://[^"\s]+/metrics)')
 
 
 def metrics_url(worker: WorkerHandle) -> str:

@@ -11,9 +11,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from agents import agent
-from agents.llm.port import LanguageModel, Prompt
+from agents.knowledge.embedding_factory import embedding_model
+from agents.llm.port import Generated, ImageModel, ImagePrompt, LanguageModel, Prompt
+from agents.llm_cache import CachedModel
 from envelope import Envelope
 from envelope.errors import Retryable, Terminal
+from envelope.usage import Usage
 from orchestrators import orchestrator
 from orchestrators.flow import Cache, Step
 
@@ -55,6 +58,7 @@ async def seen_here(ctx: Any, request: Seen) -> Envelope:
     ctx.emit("seen.event", note=request.secret, api_key=request.secret)
     if not request.ask:
         return Envelope.from_records([{"line": "unasked"}], source="seen")
+    await REMEMBERED.generate(Prompt(instructions="Say it."), Line)
     model = ctx.resource(LanguageModel)
     made = await model.generate(Prompt(instructions="Say it.", task={"it": "x"}), Line)
     return Envelope.from_records([{"line": made.output.line}], source="seen")
@@ -89,6 +93,28 @@ async def seen_kept(ctx: Any, request: Seen) -> Envelope:
     return Envelope.from_records([{"kept": True}], source="seen")
 
 
+class Parrot:
+    """A model that repeats itself and that nobody wired to any watch."""
+
+    name = "seen-parrot"
+
+    async def generate(self, prompt: Prompt, output: type[Line], **_: Any) -> Generated[Line]:
+        return Generated(output(line="again"), self.name, Usage(), prompt.sha256(output))
+
+
+REMEMBERED = CachedModel(Parrot())
+
+
+@agent("seen-models", inline=True)
+async def seen_models(ctx: Any, request: Seen) -> Envelope:
+    """Draw a picture and make vectors with what the process provides."""
+    await ctx.resource(ImageModel).draw(ImagePrompt(description=request.secret))
+    vectors = embedding_model("offline", None, None, 1.0)
+    assert vectors is not None
+    await vectors.embed([request.secret])
+    return Envelope.from_records([{"made": True}], source="seen")
+
+
 KEPT = Cache(Step("seen-kept"))
 
 
@@ -103,3 +129,16 @@ async def seen(ctx: Any, request: Seen) -> Envelope:
         await ctx.call("seen-broken", request)
     far = await ctx.call("seen-far", request)
     return Envelope.from_records([*here.records, *far.records], source="seen")
+
+
+@orchestrator("seen-made")
+async def seen_made(ctx: Any, request: Seen) -> Envelope:
+    """Use models of every kind."""
+    return await ctx.call("seen-models", request)
+
+
+@agent("seen-asks-and-dies", inline=True)
+async def seen_asks_and_dies(ctx: Any, request: Seen) -> Envelope:
+    """Ask a model, then take the process along."""
+    await ctx.resource(LanguageModel).generate(Prompt(instructions="Say it."), Line)
+    os._exit(9)

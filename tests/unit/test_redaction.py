@@ -144,6 +144,27 @@ def test_the_password_of_a_url() -> None:
     assert url_password(None) is None
 
 
+@pytest.mark.parametrize("secret", ['quo"ted\\slash', "umläut-geheim", "tab\there", "it's-secret"])
+def test_a_configured_secret_is_known_inside_json_and_inside_quotes(secret: str) -> None:
+    redactor = Redactor([secret])
+    for text in (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret), secret):
+        assert redactor.text(f"said {text}.").replace('"', "").replace("'", "") == f"said {MASK}."
+
+
+def test_a_secret_may_be_a_name() -> None:
+    masked = Redactor([CANARY]).value({CANARY: 1, "sk-hunter22hunter22": 2, "fine": 3, 4: 5})
+    assert masked == {MASK: 2, "fine": 3, 4: 5}
+
+
+def test_so_many_levels_are_shown_as_is_asked_for() -> None:
+    deep: Any = "bottom"
+    for _ in range(40):
+        deep = {"in": deep}
+    assert "bottom" not in str(Redactor().value(deep))
+    assert Redactor().value(deep, deepest=40) == deep
+    assert "bottom" not in str(Redactor().value(deep, deepest=39))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.just(f"x{CANARY}y"),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

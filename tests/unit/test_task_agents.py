@@ -64,6 +64,7 @@ class Says:
         tools: Sequence[Tool] = (),
         limits: ToolLimits | None = None,
         model: str | None = None,
+        name: str | None = None,
     ) -> Generated[M]:
         made = output.model_validate(self.answer)
         self.asked.append(
@@ -73,6 +74,7 @@ class Says:
                 "tools": [each.name for each in tools],
                 "limits": limits,
                 "model": model,
+                "name": name,
             }
         )
         if on_delta is not None:
@@ -258,8 +260,18 @@ def test_tools_limits_model_and_route_reach_the_model() -> None:
     assert model.asked[0]["limits"] == ToolLimits(steps=2)
     step.run("task_agents_model", {"name": "Rome"})
     assert model.asked[1]["model"] == "large-1"
+    assert model.asked[1]["name"] is None
     with pytest.raises(NotRegistered, match="No route named 'slow' leads to a model. Routes: fast"):
         step.run("task_agents_lost", {"name": "Rome"})
+
+
+def test_a_schema_s_own_name_reaches_the_model() -> None:
+    named = routed("task_agents_schema").function(GeneratedText, schema="travel_plan").build()
+    as_agent(named, inline=True)
+    model = Says({"text": "Walk."})
+    AgentStep(resources(model)).run("task_agents_schema", {"name": "Rome"})
+    assert model.asked[0]["name"] == "travel_plan"
+    assert "`generated_text`" in model.asked[0]["prompt"].instructions
 
 
 def test_a_tool_that_is_not_registered_is_named() -> None:

@@ -93,6 +93,18 @@ def test_a_hit_costs_nothing_and_says_so() -> None:
     run(main)
 
 
+def test_a_schema_s_name_reaches_the_model_and_the_key() -> None:
+    async def main() -> None:
+        inner = Counted()
+        model = CachedModel(inner)
+        await model.generate(PROMPT, Line)
+        await model.generate(PROMPT, Line, name="verse")
+        assert isinstance(await model.generate(PROMPT, Line, name="verse"), FromCache)
+        assert [call.get("name") for call in inner.calls] == [None, "verse"]
+
+    run(main)
+
+
 def test_all_that_an_answer_depends_on_is_in_its_name() -> None:
     async def main() -> None:
         inner = Counted()

@@ -20,6 +20,7 @@ from envelope.errors import Retryable, Terminal
 from envelope.ports.journal_rows import RunState
 from orchestrators import orchestrator
 from tests.rig.engine_rig import Rig, rigged
+from tests.unit.test_engine_isolation import _lose_twice, _with_cell
 from worker.logs import _COMMON, MusterHandler, _formatter
 from worker.redaction import Redactor
 from worker.telemetry.prometheus import PrometheusMeters
@@ -145,6 +146,22 @@ def test_a_run_taken_over_is_not_counted_as_new() -> None:
     assert "muster_run_wait_seconds_count tel-flow" not in told, "its first claim was elsewhere"
 
 
+def test_a_run_that_died_with_its_workers_has_ended() -> None:
+    async def scenario() -> dict[str, float]:
+        async with rigged() as rig:
+            registry, _ = registry_of(rig)
+            run_id = await rig.accept("tel-flow", {})
+            _with_cell(rig, "b", dies=True)
+            await _lose_twice(rig, run_id)
+            assert await rig.execute(run_id, "b") is RunState.DEAD
+            return figures(registry)
+
+    told = asyncio.run(scenario())
+    assert told["muster_runs_ended_total tel-flow dead"] == 1
+    assert told["muster_rescues_total run_dead"] == 1
+    assert "muster_run_seconds_count tel-flow dead" not in told, "nobody knows for how long"
+
+
 class Lines(MusterHandler):
     """Keeps what would be written."""
 
@@ -205,6 +222,12 @@ def test_celery_s_lines_say_which_run_their_message_is_for() -> None:
         record = logging.LogRecord("celery", logging.INFO, "f", 1, "Task received", (), None)
         record.data = data
         handler.emit(record)
+    data = {"id": "t2", "name": "agent.copywriter", "args": f"['{run_id}', 'write#1']"}
+    record = logging.LogRecord("celery", logging.INFO, "f", 1, "Task received", (), None)
+    record.data = data
+    handler.emit(record)
+    step = handler.lines.pop()
+    assert (step["run"], step["step"], step["agent"]) == (run_id, "write#1", "copywriter")
     one, two, *others = handler.lines
     assert (one["run"], one["task"], one["task_id"]) == (run_id, "run.lead", "t1")
     assert (two["run"], two["step"]) == (run_id, "write#1")

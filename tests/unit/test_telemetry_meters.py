@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from envelope.usage import Usage
-from worker.telemetry.bounded import Bounded
+from worker.telemetry.bounded import MOST_AGENTS, MOST_FLOWS, MOST_NAMES, OTHER, Bounded
 from worker.telemetry.catalogue import METRICS, WORKER
+from worker.telemetry.celery_meters import CeleryMeters
 from worker.telemetry.docs import PAGE, page
 from worker.telemetry.meters import Meters
 from worker.telemetry.prometheus import PrometheusMeters
@@ -28,7 +31,7 @@ def meters(registry: CollectorRegistry) -> PrometheusMeters:
     return PrometheusMeters(registry)
 
 
-def value(registry: CollectorRegistry, name: str, **labels: str) -> float:
+def value(registry: CollectorRegistry, name: str, /, **labels: str) -> float:
     found = registry.get_sample_value(name, labels)
     assert found is not None, f"{name}{labels} was never counted"
     return found
@@ -46,7 +49,8 @@ def tell_everything(meters: Meters, name: str = "x", seconds: float = 0.2) -> No
     meters.permit_waited(name, seconds)
     meters.rate_waited([f"agent:{name}"], seconds)
     meters.model_called(name, "succeeded", seconds, usage)
-    meters.cache_hit(name)
+    meters.cache_asked("step", name, hit=True)
+    meters.cache_asked("model", name, hit=False)
     meters.effect_ended(name, "sent")
     meters.journal_written(seconds, 12, 2)
     meters.rescued("run_requeued", 3)
@@ -95,6 +99,27 @@ def test_a_clock_that_went_back_is_no_negative_wait(
     assert value(registry, "muster_run_wait_seconds_sum", flow="x") == 0
 
 
+def test_hits_and_misses_are_told_apart_by_cache(
+    registry: CollectorRegistry, meters: PrometheusMeters
+) -> None:
+    for hit in (True, True, False):
+        meters.cache_asked("step", "rag", hit=hit)
+    meters.cache_asked("model", "rag", hit=False)
+    assert value(registry, "muster_cache_hits_total", cache="step", name="rag") == 2
+    assert value(registry, "muster_cache_misses_total", cache="step", name="rag") == 1
+    assert value(registry, "muster_cache_misses_total", cache="model", name="rag") == 1
+    assert registry.get_sample_value("muster_cache_hits_total", {"cache": "model"}) is None
+
+
+def test_a_run_of_unknown_age_is_counted_without_it(
+    registry: CollectorRegistry, meters: PrometheusMeters
+) -> None:
+    meters.run_ended("x", "dead", None)
+    assert value(registry, "muster_runs_ended_total", flow="x", state="dead") == 1
+    seconds = {"flow": "x", "state": "dead"}
+    assert registry.get_sample_value("muster_run_seconds_count", seconds) is None
+
+
 def test_an_account_is_waited_for_once(
     registry: CollectorRegistry, meters: PrometheusMeters
 ) -> None:
@@ -111,9 +136,48 @@ def test_what_anybody_may_name_is_bounded(
         meters.step_settled("agent", "failed", 0.1, name)
         meters.effect_ended(name, "sent")
         meters.rate_waited([f"account:{name}:tokens"], 0.1)
-    series = sum(len(family.samples) for family in registry.collect())
-    assert series < 2_500
+    assert series(registry) < 2_500
     assert value(registry, "muster_step_failures_total", agent="agent", code="other") == 940
+
+
+def series(registry: CollectorRegistry) -> int:
+    return sum(len(family.samples) for family in registry.collect())
+
+
+def test_ten_thousand_of_each_name_are_told_in_bounded_text(
+    registry: CollectorRegistry, meters: PrometheusMeters
+) -> None:
+    for number in range(10_000):
+        tell_everything(meters, f"name-{number}")
+        if number == 500:
+            after_some = series(registry)
+    assert series(registry) == after_some < 30_000
+    others = {"flow": "other", "state": "succeeded"}
+    assert value(registry, "muster_runs_ended_total", **others) == 10_000 - MOST_FLOWS
+    assert value(registry, "muster_step_retries_total", agent="other") == 10_000 - MOST_AGENTS
+    waited = value(registry, "muster_rate_wait_seconds_count", limit="agent:other")
+    assert waited == 10_000 - MOST_AGENTS
+
+
+class ManyTasks:
+    """A Celery app with more tasks and queues than anybody counts."""
+
+    tasks = frozenset(f"run.{number}" for number in range(10_000))
+    amqp = SimpleNamespace(queues=frozenset(f"runs.{number}" for number in range(10_000)))
+
+
+def test_tasks_and_queues_of_celery_are_bounded(registry: CollectorRegistry) -> None:
+    meters: Any = CeleryMeters(ManyTasks(), registry)  # type: ignore[arg-type] # stands for the app
+    for number in range(10_000):
+        meters._sent(sender=f"run.{number}", routing_key=f"runs.{number}")
+    told = [
+        (sample.labels["name"], sample.labels["queue_name"], sample.value)
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "celery_task_sent_total"
+    ]
+    assert len(told) == MOST_NAMES + 1
+    assert (OTHER, OTHER, 10_000 - MOST_NAMES) in told
 
 
 def test_the_first_values_are_told_apart() -> None:

@@ -16,6 +16,7 @@ from tests.services.ports import free_port
 from worker.coordination.permits.count import PermitCount
 from worker.journal.figures import Figures
 from worker.telemetry import collector as collecting
+from worker.telemetry.bounded import MOST_AGENTS
 from worker.telemetry.cluster import Coordination
 from worker.telemetry.collector import ClusterCollector
 from worker.telemetry.part import Part
@@ -137,6 +138,17 @@ def test_the_cluster_s_figures() -> None:
         "muster_permits_waiting rag": 7,
         "celery_queue_length runs.lead": 9,
     }
+
+
+def test_agents_beyond_the_cap_are_one_series() -> None:
+    many = Coordination([PermitCount(f"a{number}", 2, 1, 3) for number in range(10_000)], {})
+    registry = CollectorRegistry()
+    registry.register(ClusterCollector(lambda: FIGURES, lambda: many))
+    for name, each in (("limit", 2), ("held", 1), ("waiting", 3)):
+        [family] = [one for one in registry.collect() if one.name == f"muster_permits_{name}"]
+        told = {sample.labels["agent"]: sample.value for sample in family.samples}
+        assert len(told) == len(family.samples) == MOST_AGENTS + 1, "a series was told twice"
+        assert told["other"] == (10_000 - MOST_AGENTS) * each
 
 
 def away() -> None:

@@ -9,15 +9,16 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from envelope.failure import Failure
+from worker.engine.pipes import counted, json_lines
+from worker.telemetry.telemetry import Telemetry
 
 Emit = Callable[[str, dict[str, Any]], None]
 
 _AT_ONCE = 4
-_LONGEST_LINE = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class StepOrder:
     """All that another process needs to execute an attempt.
 
     It has no part in the journal but for effects, which it performs in the name of `executor`, the
-    worker that claimed the step for `attempt`.
+    worker that claimed the step for `attempt`. What it traces hangs below `place`.
     """
 
     run_id: str
@@ -41,6 +42,7 @@ class StepOrder:
     request: str
     origin_id: str | None = None
     executor: str | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,33 +72,40 @@ class SubprocessCell:
 
     At most four for steps at once: a start costs more than a second of processor time. Runs have
     places of their own (`Isolation`), or they would wait for ever for their isolated steps.
+
+    Attributes:
+        telemetry: Where what they count is counted, and their traces hang; the engine sets its own.
     """
 
     def __init__(self) -> None:
         self._free_for_steps = asyncio.Semaphore(_AT_ONCE)
+        self.telemetry = Telemetry()
 
     async def run(self, worker_id: str, owner: str, runs: Sequence[tuple[str, int]]) -> int:
         """Start `python -m worker.isolated runs …` and wait for it."""
         handed = [f"{run_id}:{epoch}" for run_id, epoch in runs]
-        process = await _start("runs", worker_id, owner, *handed)
-        try:
-            return await process.wait()
-        finally:
-            await _end(process, signal.SIGTERM)  # it gives back what it holds
+        async with counted(self.telemetry.meters) as counts:
+            fds = (counts,)
+            process = await _start("runs", str(counts), worker_id, owner, *handed, pass_fds=fds)
+            try:
+                return await process.wait()
+            finally:
+                await _end(process, signal.SIGTERM)  # it gives back what it holds
 
     async def step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
         """Start `python -m worker.isolated step …`; it answers line by line through a pipe."""
-        async with self._free_for_steps:
-            return await self._step(order, emit)
+        order = replace(order, place=self.telemetry.place())
+        async with self._free_for_steps, counted(self.telemetry.meters) as counts:
+            return await self._step(order, emit, counts)
 
-    async def _step(self, order: StepOrder, emit: Emit) -> StepAnswer | None:
+    async def _step(self, order: StepOrder, emit: Emit, counts: int) -> StepAnswer | None:
         reading, writing = os.pipe()
-        process = await _start("step", str(writing), pass_fds=(writing,))
+        process = await _start("step", str(writing), str(counts), pass_fds=(writing, counts))
         os.close(writing)
         answer = None
         try:
             await _hand(process, json.dumps(asdict(order)).encode())
-            async for line in _lines(reading):
+            async for line in json_lines(reading):
                 answer = _answer(line, emit) or answer
             await process.wait()
         finally:
@@ -131,21 +140,6 @@ async def _end(process: asyncio.subprocess.Process, how: signal.Signals) -> None
     with suppress(ProcessLookupError):
         process.send_signal(how)
     await process.wait()
-
-
-async def _lines(descriptor: int) -> Any:
-    """Yield what the process writes until its end of the pipe is closed, by it or by its death."""
-    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
-    with os.fdopen(descriptor, "rb") as pipe:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), pipe
-        )
-        try:
-            while line := await reader.readline():
-                if line.endswith(b"\n"):  # a death may cut the last one
-                    yield json.loads(line)
-        finally:
-            transport.close()
 
 
 def _answer(line: dict[str, Any], emit: Emit) -> StepAnswer | None:

@@ -12,10 +12,14 @@ from envelope.failure import Failure
 from worker.engine.ending import Ending
 from worker.redaction import Redactor
 
+_LONGEST_MESSAGE = 4_000
+"""A `Failure` takes no more, and a mask may be longer than what it hides."""
+
 
 def masked_failure(redactor: Redactor, failure: Failure) -> Failure:
     """Return the failure without secrets."""
-    message, details = redactor.text(failure.message), redactor.value(failure.details)
+    message = redactor.text(failure.message)[:_LONGEST_MESSAGE]
+    details = redactor.value(failure.details)
     return failure.model_copy(update={"message": message, "details": details})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from orchestrators.flow.router import MoneyLeft
 from worker.delivery.provide import provide_delivery
+from worker.engine.cell import SubprocessCell
 from worker.engine.engine import Engine
 from worker.engine.lease import Lease
 from worker.engine.money import MoneyOfRuns
@@ -42,6 +43,8 @@ class EngineService:
             worker_limit(parts.settings), parts.log.bind(worker=parts.worker_id)
         )
         self._tasks: list[asyncio.Task[None]] = []
+        if isinstance(parts.cell, SubprocessCell):
+            parts.cell.telemetry = parts.telemetry  # what is done there is counted here
 
     async def start(self) -> None:
         """Take the lease, then begin to renew it, to reconcile and to listen.

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 OTHER = "other"
 
+MOST_FLOWS = 200
+"""So many flows are told apart."""
+
+MOST_AGENTS = 200
+"""So many agents are told apart."""
+
+MOST_NAMES = 500
+"""So many tasks, and so many queues, are told apart: those of all flows and agents."""
+
 
 class Bounded:
     """Lets the first values through and calls all later ones `other`.

@@ -15,7 +15,7 @@ from celery import Celery, signals
 from celery.utils.nodenames import nodesplit
 from prometheus_client import CollectorRegistry, Counter
 
-from worker.telemetry.bounded import OTHER, Bounded
+from worker.telemetry.bounded import MOST_NAMES, OTHER, Bounded
 from worker.telemetry.catalogue import CELERY
 from worker.telemetry.prometheus import Instruments
 
@@ -28,7 +28,7 @@ class CeleryMeters:
     """Counts messages and tasks from when `connect` was called.
 
     Args:
-        app: Its tasks and queues are told apart; any other name counts as `other`.
+        app: The first 500 of its tasks and queues are told apart; any other name counts as `other`.
         registry: Where the metrics belong.
     """
 
@@ -53,6 +53,8 @@ class CeleryMeters:
         self._up = made.gauge("celery_worker_up")
         self._active = made.gauge("celery_worker_tasks_active")
         self._exception = Bounded(_MOST_EXCEPTIONS)
+        self._task = Bounded(MOST_NAMES)
+        self._queue = Bounded(MOST_NAMES)
         self._begun: dict[str, float] = {}
 
     def connect(self) -> None:
@@ -118,8 +120,8 @@ class CeleryMeters:
 
     def _labels(self, name: str, queue: Any) -> tuple[str, str, str]:
         known = queue == _NO_QUEUE or queue in self._app.amqp.queues
-        task = name if name in self._app.tasks else OTHER
-        return task, self._host, str(queue) if known else OTHER
+        task = self._task(name) if name in self._app.tasks else OTHER
+        return task, self._host, self._queue(str(queue)) if known else OTHER
 
 
 def _queue_of(told: Any) -> str:

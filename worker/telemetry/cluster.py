@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from envelope.ports.queue import Queue
 from worker.coordination.permits.count import PermitCount, count_permits
 from worker.journal.connect import reader_engine
 from worker.journal.figures import Figures, read_figures
 from worker.journal.urls import database_url
+from worker.telemetry.bounded import MOST_FLOWS, MOST_NAMES
 
 _ANSWER_SECONDS = 2.0
+_FLOWS_AT_ONCE = 100
+"""One question has three terms for each, and SQLite takes 500."""
 
 Names = Callable[[], Sequence[str]]
 
@@ -32,7 +36,7 @@ class JournalFigures:
 
     Args:
         url: The journal's database.
-        flows: Names the flows to tell of.
+        flows: Names the flows to tell of; the first 200 are.
     """
 
     def __init__(self, url: str, flows: Names) -> None:
@@ -46,7 +50,7 @@ class JournalFigures:
             self._engine = reader_engine(database_url(self._url))
         try:
             with self._engine.connect() as connection:
-                return read_figures(connection, self._flows())
+                return _read(connection, self._flows()[:MOST_FLOWS])
         finally:
             self._engine.dispose()
 
@@ -57,7 +61,7 @@ class RedisFigures:
     Args:
         url: Its address.
         queue: Knows how many messages wait.
-        queues: Names the queues to tell of.
+        queues: Names the queues to tell of; the first 500 are.
     """
 
     def __init__(self, url: str, queue: Queue, queues: Names) -> None:
@@ -68,4 +72,25 @@ class RedisFigures:
     def __call__(self) -> Coordination:
         """Return the figures; raises whatever Redis says."""
         permits = count_permits(self._url, _ANSWER_SECONDS)
-        return Coordination(permits, dict(asyncio.run(self._queue.depth(self._queues()))))
+        queues = self._queues()[:MOST_NAMES]
+        return Coordination(permits, dict(asyncio.run(self._queue.depth(queues))))
+
+
+def _read(connection: Connection, flows: Sequence[str]) -> Figures:
+    """Read the figures of these flows, some at a time."""
+    parts = [read_figures(connection, some) for some in _parts(flows)]
+    return replace(
+        parts[0],
+        runs=_merged(part.runs for part in parts),
+        dead_letters=_merged(part.dead_letters for part in parts),
+        oldest_due=_merged(part.oldest_due for part in parts),
+    )
+
+
+def _parts(flows: Sequence[str]) -> Iterable[Sequence[str]]:
+    starts = range(0, max(1, len(flows)), _FLOWS_AT_ONCE)
+    return (flows[start : start + _FLOWS_AT_ONCE] for start in starts)
+
+
+def _merged(parts: Iterable[Mapping[Any, Any]]) -> Mapping[Any, Any]:
+    return {name: figure for part in parts for name, figure in part.items()}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from worker.journal.figures import Figures
-from worker.telemetry.bounded import Bounded
+from worker.telemetry.bounded import MOST_AGENTS, Bounded
 from worker.telemetry.catalogue import CLUSTER
 from worker.telemetry.cluster import Coordination
 from worker.telemetry.part import Part
 
 FRESH_SECONDS = 5.0
 DEADLINE_SECONDS = 2.5
-_MOST_AGENTS = 300
 
 _METRICS = {metric.name: metric for metric in CLUSTER}
 
@@ -36,7 +36,7 @@ class ClusterCollector(Collector):
     def __init__(self, journal: Callable[[], Figures], redis: Callable[[], Coordination]) -> None:
         self._journal = Part(journal, FRESH_SECONDS)
         self._redis = Part(redis, FRESH_SECONDS)
-        self._agent = Bounded(_MOST_AGENTS)
+        self._agent = Bounded(MOST_AGENTS)
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Name nothing beforehand: registering must not ask anybody."""
@@ -63,9 +63,9 @@ class ClusterCollector(Collector):
     def _of_redis(self, coordination: Coordination) -> dict[str, Rows]:
         named = [(self._agent(each.agent), each) for each in coordination.permits]
         return {
-            "muster_permits_limit": [((agent,), each.limit) for agent, each in named],
-            "muster_permits_held": [((agent,), each.held) for agent, each in named],
-            "muster_permits_waiting": [((agent,), each.waiting) for agent, each in named],
+            "muster_permits_limit": _summed((agent, each.limit) for agent, each in named),
+            "muster_permits_held": _summed((agent, each.held) for agent, each in named),
+            "muster_permits_waiting": _summed((agent, each.waiting) for agent, each in named),
             "celery_queue_length": _by_name(coordination.queues),
         }
 
@@ -78,6 +78,14 @@ def _of_journal(figures: Figures) -> dict[str, Rows]:
         "muster_workers": _by_name(figures.workers),
         "muster_quarantined": [((), figures.quarantined)],
     }
+
+
+def _summed(figures: Iterable[tuple[str, int]]) -> Rows:
+    """Several agents may be `other`; Prometheus refuses a scrape that tells a series twice."""
+    summed = Counter[str]()
+    for name, figure in figures:
+        summed[name] += figure
+    return _by_name(summed)
 
 
 def _by_name(figures: Mapping[str, float]) -> Rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from worker.telemetry.bounded import MOST_AGENTS, MOST_FLOWS, MOST_NAMES
 from worker.telemetry.catalogue import CELERY, CLUSTER, WORKER, Metric
 
 PAGE = Path("docs/reference/metrics.md")
@@ -18,15 +19,18 @@ _HEAD = """\
 <!-- Written by `python -m worker.telemetry.docs`; a test keeps it true. -->
 
 Every worker serves them on `/metrics` ([how to observe](../howto/observe.md)). All label values are
-of a bounded set: flows, agents and queues are the registered ones, states and outcomes are fixed
-words, and of models, failure codes, channels and accounts the first few are told apart, the rest
-counts as `other`. No label ever holds an id, a payload or anything that a user wrote.
+of a bounded set: states and outcomes are fixed words. Of what anybody may name, the first ones are
+told apart and the rest counts as `other`: {flows} flows, {agents} agents, {names} tasks and queues,
+30 models, 60 failure codes, 40 kinds of exceptions, 20 channels, 20 accounts. Of the cluster's
+flows and queues, those beyond are not told. No label ever holds an id, a tenant, a payload or
+anything that a user wrote.
 """
 _WORKER = """
 ## What a worker did
 
 Counted by each process for itself and lost with it: `sum` over the instances, `rate` over time.
-Under prefork the children are summed up.
+Under prefork the children are summed up. What an isolated process does is counted by the worker
+that watches it.
 """
 _CLUSTER = """
 ## What the cluster has
@@ -55,7 +59,8 @@ _TABLE = """
 def page() -> str:
     """The text of the reference page."""
     parts = ((_WORKER, WORKER), (_CLUSTER, CLUSTER), (_CELERY, CELERY))
-    return _HEAD + "".join(head + _table(metrics) for head, metrics in parts) + _TAIL
+    head = _HEAD.format(flows=MOST_FLOWS, agents=MOST_AGENTS, names=MOST_NAMES)
+    return head + "".join(text + _table(metrics) for text, metrics in parts) + _TAIL
 
 
 _TAIL = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from agents.cache_watch import CacheKind
 from envelope.usage import Usage
 
 
@@ -19,8 +20,8 @@ class Meters:
     def run_waited(self, flow: str, seconds: float) -> None:
         """A run was claimed for the first time, so long after it might have started."""
 
-    def run_ended(self, flow: str, state: str, seconds: float) -> None:
-        """A run's end was committed, so long after it might have started."""
+    def run_ended(self, flow: str, state: str, seconds: float | None) -> None:
+        """A run's end was committed, so long after it might have started; None: nobody knows."""
 
     def step_waited(self, agent: str, seconds: float) -> None:
         """A queued step was taken, so long after it was recorded."""
@@ -55,5 +56,5 @@ class Meters:
     def event_told(self, seconds: float) -> None:
         """The listeners of an event were told, so long after it was handed over."""
 
-    def cache_hit(self, agent: str) -> None:
-        """A kept answer saved a flow an execution of that agent."""
+    def cache_asked(self, kind: CacheKind, name: str, *, hit: bool) -> None:
+        """A cache of that agent's or model's answers was asked: a hit saved the work."""

@@ -10,25 +10,25 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from agents.context import StepContext
+from agents.llm.watch import Operation
 from envelope.effect import Effect
 from envelope.ports.journal_rows import Claim, Run, StepClaim
 from envelope.ports.journal_writes import NewRun
-from envelope.usage import Usage
+from worker.telemetry.otel_places import from_traceparent, remote, to_traceparent, trigger_of
+from worker.telemetry.otel_span import NEXT, Ids, NamedIds, OtelSpan
 from worker.telemetry.span_ids import FIRST_EPOCH, claim_span_id, trigger_span_id
 from worker.telemetry.tracer import Span, Tracer
 
@@ -37,57 +37,6 @@ _SEND_SECONDS = 3.0
 _NANO = 1_000_000_000
 
 Attributes = Mapping[str, str | int | float | bool]
-Ids = tuple[int, int]
-
-_NEXT: ContextVar[Ids | None] = ContextVar("muster_next_span", default=None)
-
-
-class NamedIds(IdGenerator):
-    """Gives the next span the ids (trace, span) that `_NEXT` says; random ones otherwise."""
-
-    def __init__(self) -> None:
-        self._random = RandomIdGenerator()
-
-    def generate_span_id(self) -> int:
-        """Return the id of a new span."""
-        named = _NEXT.get()
-        return named[1] if named else self._random.generate_span_id()
-
-    def generate_trace_id(self) -> int:
-        """Return the id of a new trace."""
-        named = _NEXT.get()
-        return named[0] if named else self._random.generate_trace_id()
-
-    def is_trace_id_random(self) -> bool:
-        """Whether other services may sample by it; ours may have come from anywhere."""
-        return False
-
-
-class OtelSpan(Span):
-    """A span of OpenTelemetry."""
-
-    def __init__(self, span: trace.Span) -> None:
-        self._span = span
-
-    def set(self, **attributes: str | float | bool) -> None:
-        """Set attributes `muster.<name>`."""
-        self._span.set_attributes({f"muster.{name}": each for name, each in attributes.items()})
-
-    def failed(self, code: str) -> None:
-        """Set the status, and the code as `error.type`."""
-        self._span.set_attribute("error.type", code)
-        self._span.set_status(Status(StatusCode.ERROR))
-
-    def used(self, model: str, usage: Usage) -> None:
-        """Set the answer's model and tokens."""
-        self._span.set_attributes(
-            {
-                "gen_ai.response.model": model,
-                "gen_ai.usage.input_tokens": usage.input_tokens,
-                "gen_ai.usage.output_tokens": usage.output_tokens,
-                "muster.cost_usd": usage.cost_usd,
-            }
-        )
 
 
 class OtelTracer(Tracer):
@@ -146,7 +95,7 @@ class OtelTracer(Tracer):
             with super().run(claim) as span:
                 yield span
             return
-        root = _remote(run.trace_id, trigger_span_id(run.run_id))
+        root = remote(run.trace_id, trigger_span_id(run.run_id))
         if run.epoch == FIRST_EPOCH:
             self._wait(f"queue runs.{run.flow}", root, claim.now - run.available_at)
         named = int(run.trace_id, 16), claim_span_id(run.run_id, run.epoch)
@@ -162,7 +111,7 @@ class OtelTracer(Tracer):
             with super().queued_step(claim) as span:
                 yield span
             return
-        above = _remote(run.trace_id, claim_span_id(run.run_id, run.epoch))
+        above = remote(run.trace_id, claim_span_id(run.run_id, run.epoch))
         if step.started_at is not None and step.sent_at is not None:
             self._wait(f"queue agent.{step.agent}", above, step.started_at - step.sent_at)
         attributes = _of_run(run) | {"muster.step": step.step, "muster.agent": step.agent}
@@ -179,23 +128,23 @@ class OtelTracer(Tracer):
             "muster.step": ctx.step,
             "muster.attempt": ctx.attempt,
         }
-        above = None if trace.get_current_span().get_span_context().is_valid else _root_of(ctx)
+        inside = trace.get_current_span().get_span_context().is_valid
+        above = None if inside else trigger_of(ctx.trace_id, ctx.run_id)
         name = f"invoke_agent {ctx.agent}"
         with self._span(name, above, SpanKind.INTERNAL, attributes) as span:
             yield span
 
     @contextmanager
-    def model(self, model: str, server: str) -> Iterator[Span]:
+    def model(self, model: str, server: str, operation: Operation) -> Iterator[Span]:
         """A client's span, as the conventions for generative AI name it."""
-        address = urlsplit(server)
         attributes: Attributes = {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "openai",
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": "openai" if server else "offline",
             "gen_ai.request.model": model,
-            "server.address": address.hostname or "",
-            "server.port": address.port or (443 if address.scheme == "https" else 80),
+            **({"gen_ai.output.type": "image"} if operation == "generate_content" else {}),
+            **(_address(server) if server else {}),
         }
-        with self._span(f"chat {model}", None, SpanKind.CLIENT, attributes) as span:
+        with self._span(f"{operation} {model}", None, SpanKind.CLIENT, attributes) as span:
             yield span
 
     @contextmanager
@@ -204,6 +153,23 @@ class OtelTracer(Tracer):
         attributes: Attributes = {"muster.channel": effect.channel}
         with self._span(f"effect {effect.channel}", None, SpanKind.CLIENT, attributes) as span:
             yield span
+
+    def place(self) -> str | None:
+        """Return the caller's span, where it is kept, as W3C traceparent."""
+        here = self.here()
+        return to_traceparent(here) if here is not None else None
+
+    @contextmanager
+    def below(self, place: str | None) -> Iterator[None]:
+        """That span is the parent of what is begun meanwhile."""
+        if place is None:
+            yield
+            return
+        token = attach(from_traceparent(place))
+        try:
+            yield
+        finally:
+            detach(token)
 
     def here(self) -> SpanContext | None:
         """Return the caller's span, where it is kept."""
@@ -246,11 +212,11 @@ class OtelTracer(Tracer):
         named: Ids | None = None,
     ) -> Iterator[OtelSpan]:
         """Errors are told by their code: their messages may quote anything."""
-        token = _NEXT.set(named)
+        token = NEXT.set(named)
         try:
             span = self._tracer.start_span(name, context=above, kind=kind, attributes=attributes)
         finally:
-            _NEXT.reset(token)
+            NEXT.reset(token)
         made = OtelSpan(span)
         with trace.use_span(
             span, end_on_exit=True, record_exception=False, set_status_on_exception=False
@@ -273,19 +239,6 @@ def otlp_tracer(endpoint: str, share: float) -> OtelTracer:
     return OtelTracer(OTLPSpanExporter(endpoint=url, timeout=_SEND_SECONDS), share=share)
 
 
-def _remote(trace_id: str, span_id: int) -> Context:
-    context = SpanContext(
-        int(trace_id, 16), span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED)
-    )
-    return trace.set_span_in_context(trace.NonRecordingSpan(context), Context())
-
-
-def _root_of(ctx: StepContext) -> Context | None:
-    if ctx.trace_id is None:
-        return None
-    return _remote(ctx.trace_id, trigger_span_id(ctx.run_id))
-
-
 def _of_run(run: Run) -> dict[str, str | int | float | bool]:
     return {
         "muster.run_id": run.run_id,
@@ -293,3 +246,9 @@ def _of_run(run: Run) -> dict[str, str | int | float | bool]:
         "muster.flow_version": run.version,
         "muster.tenant": run.tenant,
     }
+
+
+def _address(server: str) -> dict[str, str | int]:
+    parts = urlsplit(server)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return {"server.address": parts.hostname or "", "server.port": port}

@@ -9,9 +9,10 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
+from agents.cache_watch import CacheKind
 from envelope.usage import Usage
 from worker.quarantine.reason import Reason
-from worker.telemetry.bounded import Bounded
+from worker.telemetry.bounded import MOST_AGENTS, MOST_FLOWS, Bounded
 from worker.telemetry.catalogue import OUTCOMES, RESCUES, SHIPPED_CHANNELS, WORKER, Metric
 from worker.telemetry.meters import Meters
 
@@ -19,6 +20,7 @@ _MOST_MODELS = 30
 _MOST_CODES = 60
 _MOST_CHANNELS = 20
 _MOST_ACCOUNTS = 20
+_OF_AGENT = "agent:"
 
 I = TypeVar("I", bound=MetricWrapperBase)  # noqa: E741 - an instrument
 
@@ -66,8 +68,8 @@ def _instrument(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBas
 class PrometheusMeters(Meters):
     """Counts what this process does.
 
-    Flows and agents are of the registries, states and outcomes of enumerations. Models, failure
-    codes, channels and accounts are anybody's: of each the first few are told apart.
+    States and outcomes are of enumerations. Flows, agents, models, failure codes, channels and
+    accounts are anybody's to name: of each the first ones are told apart.
 
     Args:
         registry: Where the metrics belong; a registry of the worker's own.
@@ -89,6 +91,7 @@ class PrometheusMeters(Meters):
         self._llm_tokens = made.counter("muster_llm_tokens")
         self._llm_cost = made.counter("muster_llm_cost_usd")
         self._cache_hits = made.counter("muster_cache_hits")
+        self._cache_misses = made.counter("muster_cache_misses")
         self._effects = made.counter("muster_effects")
         self._commit_seconds = made.histogram("muster_journal_commit_seconds")
         self._batch_operations = made.histogram("muster_journal_batch_operations")
@@ -96,6 +99,8 @@ class PrometheusMeters(Meters):
         self._rescues = made.counter("muster_rescues")
         self._quarantined = made.counter("muster_quarantined_messages")
         self._event_lag = made.histogram("muster_event_lag_seconds")
+        self._flow = Bounded(MOST_FLOWS)
+        self._agent = Bounded(MOST_AGENTS)
         self._model = Bounded(_MOST_MODELS)
         self._code = Bounded(_MOST_CODES)
         self._channel = Bounded(_MOST_CHANNELS)
@@ -117,36 +122,38 @@ class PrometheusMeters(Meters):
 
     def run_waited(self, flow: str, seconds: float) -> None:
         """Observe the wait."""
-        self._run_wait.labels(flow).observe(max(0.0, seconds))
+        self._run_wait.labels(self._flow(flow)).observe(max(0.0, seconds))
 
-    def run_ended(self, flow: str, state: str, seconds: float) -> None:
-        """Count the run and observe its life."""
-        self._runs_ended.labels(flow, state).inc()
-        self._run_seconds.labels(flow, state).observe(max(0.0, seconds))
+    def run_ended(self, flow: str, state: str, seconds: float | None) -> None:
+        """Count the run and observe its life where that is known."""
+        name = self._flow(flow)
+        self._runs_ended.labels(name, state).inc()
+        if seconds is not None:
+            self._run_seconds.labels(name, state).observe(max(0.0, seconds))
 
     def step_waited(self, agent: str, seconds: float) -> None:
         """Observe the wait."""
-        self._step_wait.labels(agent).observe(max(0.0, seconds))
+        self._step_wait.labels(self._agent(agent)).observe(max(0.0, seconds))
 
     def step_settled(self, agent: str, outcome: str, seconds: float, code: str | None) -> None:
         """Observe the step and count its failure."""
-        self._step_seconds.labels(agent, outcome).observe(seconds)
+        name = self._agent(agent)
+        self._step_seconds.labels(name, outcome).observe(seconds)
         if code is not None:
-            self._step_failures.labels(agent, self._code(code)).inc()
+            self._step_failures.labels(name, self._code(code)).inc()
 
     def step_retried(self, agent: str) -> None:
         """Count the repetition."""
-        self._step_retries.labels(agent).inc()
+        self._step_retries.labels(self._agent(agent)).inc()
 
     def permit_waited(self, agent: str, seconds: float) -> None:
         """Observe the wait."""
-        self._permit_wait.labels(agent).observe(seconds)
+        self._permit_wait.labels(self._agent(agent)).observe(seconds)
 
     def rate_waited(self, keys: Iterable[str], seconds: float) -> None:
         """Observe the wait once for each agent or account."""
-        for limit in {_limit_of(key) for key in keys}:
-            name = limit if limit.startswith("agent:") else self._limit(limit)
-            self._rate_wait.labels(name).observe(seconds)
+        for limit in {self._limit_of(key) for key in keys}:
+            self._rate_wait.labels(limit).observe(seconds)
 
     def model_called(self, model: str, outcome: str, seconds: float, usage: Usage) -> None:
         """Observe the request and count what it used."""
@@ -156,9 +163,10 @@ class PrometheusMeters(Meters):
         self._llm_tokens.labels(name, "output").inc(usage.output_tokens)
         self._llm_cost.labels(name).inc(usage.cost_usd)
 
-    def cache_hit(self, agent: str) -> None:
-        """Count the hit."""
-        self._cache_hits.labels(agent).inc()
+    def cache_asked(self, kind: CacheKind, name: str, *, hit: bool) -> None:
+        """Count the hit or miss."""
+        asked = self._cache_hits if hit else self._cache_misses
+        asked.labels(kind, self._agent(name) if kind == "step" else self._model(name)).inc()
 
     def effect_ended(self, channel: str, outcome: str) -> None:
         """Count the effect."""
@@ -182,7 +190,8 @@ class PrometheusMeters(Meters):
         """Observe the lag."""
         self._event_lag.observe(seconds)
 
-
-def _limit_of(key: str) -> str:
-    """`account:default:tokens` and `account:default:requests` are waited for as one."""
-    return key.rpartition(":")[0] if key.startswith("account:") else key
+    def _limit_of(self, key: str) -> str:
+        """`account:default:tokens` and `account:default:requests` are waited for as one."""
+        if key.startswith(_OF_AGENT):
+            return _OF_AGENT + self._agent(key.removeprefix(_OF_AGENT))
+        return self._limit(key.rpartition(":")[0] if key.startswith("account:") else key)

@@ -9,8 +9,9 @@ from typing import Any
 
 import structlog
 
+from agents.cache_watch import CACHE_WATCH, CacheKind
 from agents.context import StepContext
-from agents.llm.watch import Answered
+from agents.llm.watch import WATCH, Answered, Operation
 from agents.registry import AGENTS
 from envelope.errors import Fenced
 from envelope.ports.effects import Effects
@@ -77,6 +78,7 @@ class Telemetry:
             with (
                 logging_context(run=run.run_id, trace_id=run.trace_id),
                 self.tracer.run(claim) as span,
+                self._watching(),
             ):
                 yield ended
         finally:
@@ -102,15 +104,16 @@ class Telemetry:
         with (
             logging_context(step=ctx.step, agent=ctx.agent, attempt=ctx.attempt),
             self.tracer.attempt(ctx) as span,
+            self._watching(),
         ):
             yield span
 
     @contextmanager
-    def model(self, model: str, server: str) -> Iterator[Answered]:
+    def model(self, model: str, server: str, operation: Operation = "chat") -> Iterator[Answered]:
         """Surround one request to a model (`agents.llm.watch.Watch`)."""
         begun, outcome, used = time.monotonic(), "failed", (model, _NO_USAGE)
         try:
-            with self.tracer.model(model, server) as span:
+            with self.tracer.model(model, server, operation) as span:
 
                 def answered(model: str, usage: Usage) -> None:
                     nonlocal used, outcome
@@ -129,13 +132,27 @@ class Telemetry:
     def emitted(self, event: str, agent: object) -> None:
         """A flow emitted an event for the first time."""
         if event == CACHE_HIT and agent in AGENTS.names():
-            self.meters.cache_hit(str(agent))
+            self.cache_asked("step", str(agent), True)
+
+    def cache_asked(self, kind: CacheKind, name: str, hit: bool) -> None:
+        """A cache was asked (`agents.cache_watch.CacheWatch`)."""
+        self.meters.cache_asked(kind, name, hit=hit)
 
     def rescued(self, rescued: Sequence[Rescue]) -> None:
         """Runs were taken from workers that are gone."""
         for rescue in rescued:
             dead = rescue.state is RunState.DEAD
             self.meters.rescued("run_dead" if dead else "run_requeued", 1)
+            if dead:
+                self.meters.run_ended(rescue.hint.flow, str(rescue.state), None)
+
+    def place(self) -> str | None:
+        """Return the calling code's place in a trace, for another process to go on below it."""
+        return self.tracer.place()
+
+    def below(self, place: str | None) -> AbstractContextManager[None]:
+        """Surround what is done for that place of another process."""
+        return self.tracer.below(place)
 
     def here(self) -> Any:
         """Return the place in a trace that hands something to the journal."""
@@ -156,3 +173,13 @@ class Telemetry:
     def close(self) -> None:
         """Hand over what was traced. Blocks."""
         self.tracer.close()
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """What is done meanwhile tells of its model requests and caches here."""
+        models, caches = WATCH.set(self.model), CACHE_WATCH.set(self.cache_asked)
+        try:
+            yield
+        finally:
+            CACHE_WATCH.reset(caches)
+            WATCH.reset(models)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agents.context import StepContext
+from agents.llm.watch import Operation
 from envelope.effect import Effect
 from envelope.ports.journal_rows import Claim, StepClaim
 from envelope.ports.journal_writes import NewRun
@@ -62,7 +63,7 @@ class Tracer:
         yield NO_SPAN
 
     @contextmanager
-    def model(self, model: str, server: str) -> Iterator[Span]:
+    def model(self, model: str, server: str, operation: Operation) -> Iterator[Span]:
         """A model is asked meanwhile."""
         yield NO_SPAN
 
@@ -70,6 +71,15 @@ class Tracer:
     def effect(self, effect: Effect) -> Iterator[Span]:
         """An effect is performed meanwhile."""
         yield NO_SPAN
+
+    def place(self) -> str | None:
+        """Return the calling code's span as W3C traceparent; None outside of any that is kept."""
+        return None
+
+    @contextmanager
+    def below(self, place: str | None) -> Iterator[None]:
+        """What is traced meanwhile hangs below that span of another process."""
+        yield
 
     def here(self) -> Any:
         """Return the place in a trace that calls; None outside of any."""
