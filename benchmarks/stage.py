@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import count
@@ -71,6 +71,7 @@ class Stage:
         self.rounds = rounds
         self._postgres = postgres
         self._numbers = count(1)
+        self._logs = count(1)
         self._redis = EmbeddedRedis(folder)
 
     @property
@@ -117,10 +118,18 @@ class Stage:
             async with self.inline_over(settings, limits=limits) as program:
                 yield program
 
+    @asynccontextmanager
+    async def inlines(self, kind: Database, count: int) -> AsyncIterator[list[Program]]:
+        """Start so many of them over one journal."""
+        with self.settings(kind) as settings:
+            async with AsyncExitStack() as stack:
+                programs = [self.inline_over(settings) for _ in range(count)]
+                yield [await stack.enter_async_context(program) for program in programs]
+
     def inline_over(self, settings: Settings, *, limits: bool = True) -> Program:
         """Return Muster's engine in a process of its own; see `programs.muster_inline`."""
         facts = environment_of(settings, {LIMITS_VARIABLE: "on" if limits else "off"})
-        log = settings.home / "inline.log"
+        log = settings.home / f"inline-{next(self._logs)}.log"
         return Program("benchmarks.programs.muster_inline", facts, log)
 
     @asynccontextmanager

@@ -25,6 +25,10 @@ _FIGURE = "steps/s"
 _CHAIN, _CHORD, _TASK = "Celery chain", "Celery chord", "Celery task with result"
 _NOTES = (
     (
+        "Celery has as many worker processes as there are processors, and so have Muster inline "
+        "and Muster queued. DBOS is one process, and is compared with Muster inline in one."
+    ),
+    (
         "Muster and DBOS have each step on disk before the next one begins: SQLite in WAL mode "
         "with synchronous=FULL, Postgres with fsync and synchronous_commit on. Muster inline "
         "holds a cluster-wide permit per step in Redis and keeps events; DBOS does neither."
@@ -54,7 +58,7 @@ class Parties:
     """Who takes part on one database."""
 
     kind: Database
-    inline: Program
+    inline: Sequence[Program]
     cluster: Cluster
     dbos: Program | None
 
@@ -68,7 +72,7 @@ async def measure(stage: Stage, size: Size | None = None) -> Report:
         parties = [
             Parties(
                 kind,
-                await stack.enter_async_context(stage.inline(kind)),
+                await stack.enter_async_context(stage.inlines(kind, processes)),
                 await stack.enter_async_context(stage.cluster(kind, workers=processes)),
                 await stack.enter_async_context(stage.dbos(kind)),
             )
@@ -96,7 +100,7 @@ async def _in_row(
     section = await alternate(title, contenders, stage.rounds)
     for kind in stage.databases:
         section.compare(_inline(kind), (_CHAIN, _FIGURE), at_least(8))
-        section.compare(_inline(kind), (f"DBOS, {kind}", _FIGURE), at_least(5))
+        section.compare(_alone(kind), (f"DBOS, {kind}", _FIGURE), at_least(5))
         section.compare(_queued(kind), (_TASK, _FIGURE), at_least(0.8))
     return section
 
@@ -113,24 +117,36 @@ async def _fanned(
     section = await alternate(title, contenders, stage.rounds)
     for kind in stage.databases:
         section.compare(_inline(kind), (_CHORD, _FIGURE), at_least(8))
-        section.compare(_inline(kind), (f"DBOS, {kind}", _FIGURE))
+        section.compare(_alone(kind), (f"DBOS, {kind}", _FIGURE))
         section.compare(_queued(kind), (_CHORD, _FIGURE))
     return section
 
 
 def _ours(party: Parties, flow: str, steps: int, runs: int, total: int) -> list[Contender]:
+    payload = {"steps": steps}
+
     async def here() -> Measured:
-        payload = {"steps": steps}
-        seconds = await party.inline.ask("runs", flow=flow, payload=payload, count=runs)
+        seconds = await party.inline[0].ask("runs", flow=flow, payload=payload, count=runs)
         return {_FIGURE: total / seconds}
+
+    async def side_by_side() -> Measured:
+        share, more = divmod(runs, len(party.inline))
+        asked = [
+            program.ask("runs", flow=flow, payload=payload, count=share + (number < more))
+            for number, program in enumerate(party.inline)
+        ]
+        return await _timed(total, lambda: asyncio.gather(*asked))
 
     async def queued() -> Measured:
         return await _timed(total, lambda: _through_queue(party.cluster, flow, steps, runs))
 
-    inline = Contender(_inline(party.kind)[0], here)
+    pids = [program.pid for program in party.inline]
+    alone = Contender(_alone(party.kind)[0], here)
+    inline = Contender(_inline(party.kind)[0], side_by_side)
     worker = Contender(_queued(party.kind)[0], queued)
     return [
-        with_cpu(inline, [party.inline.pid], total, _UNIT),
+        with_cpu(alone, pids[:1], total, _UNIT),
+        with_cpu(inline, pids, total, _UNIT),
         with_cpu(worker, party.cluster.pids, total, _UNIT),
     ]
 
@@ -154,6 +170,10 @@ def _celery(
         return await _timed(total, lambda: celery.results(calls))
 
     return with_cpu(Contender(name, measured), [celery.pid], total, _UNIT)
+
+
+def _alone(kind: Database) -> tuple[str, str]:
+    return f"Muster inline in one process, {kind}", _FIGURE
 
 
 def _inline(kind: Database) -> tuple[str, str]:
