@@ -64,7 +64,7 @@ class Backend:
     shared: SharedStore = field(default_factory=InProcessShared)
     redis: RedisServer | None = None
     telemetry: Telemetry = field(default_factory=Telemetry)
-    log: Any = field(default_factory=lambda: structlog.get_logger("muster"))
+    log: Any = field(default_factory=lambda: structlog.get_logger("muster").bind())
 
     @classmethod
     async def open(

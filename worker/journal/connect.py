@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +22,9 @@ _SQLITE_PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA journal_size_limit = 67108864",
 )
+_BEGIN = "BEGIN IMMEDIATE"
 _SQLITE_BUSY_SECONDS = 2.0
+_SQLITE_LOOK_SECONDS = 0.001
 
 # A process that is stopped in the middle of a transaction must not hold its locks for ever, and
 # a commit that was reported must be on disk whatever the server's default is. Every statement of
@@ -55,6 +59,7 @@ def writer_engine(url: URL, name: str = SESSION) -> Engine:
     """
     engine = _engine(url, name, connections=1)
     if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _never_nap)
         event.listen(engine, "begin", _begin_immediate)
     return engine
 
@@ -103,5 +108,22 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
     connection.autocommit = before
 
 
+def _never_nap(connection: Any, _record: Any) -> None:
+    """SQLite waits for a lock in naps of up to 100 ms, many times as long as a transaction lasts."""
+    connection.execute("PRAGMA busy_timeout = 0")
+
+
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Take the write lock, looking for it every millisecond."""
+    raw: Any = connection.connection.dbapi_connection
+    deadline = time.monotonic() + _SQLITE_BUSY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            raw.execute(_BEGIN)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                break
+        else:
+            return
+        time.sleep(_SQLITE_LOOK_SECONDS)
+    connection.exec_driver_sql(_BEGIN)  # what is wrong is told in SQLAlchemy's words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 Name = tuple[str, str]
@@ -21,6 +22,7 @@ class Grant:
     since: int
 
 
+@lru_cache(maxsize=8192)  # the same few names are asked for several times in each step
 def quoted(text: str) -> str:
     """Quote what users choose, so that it cannot be taken for a separator."""
     return quote(text, safe="")
