@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,7 @@ class WorkerProcess:
             )
         )
         await service.start()
+        spare_collections()
         self._log.info("worker.started", worker=service.parts.worker_id)
         return service
 
@@ -173,6 +175,15 @@ class WorkerProcess:
         if self._app.holds_many_runs:
             return frozenset()
         return frozenset(name for name in AGENTS.names() if f"agent.{name}" in self._consumed)
+
+
+def spare_collections() -> None:
+    """Let garbage collections pass over what stays: code and tables, some 150,000 objects.
+
+    A full collection stops all runs of the process; 125 ms without this.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def isolating(app: MusterCelery, settings: Settings) -> WorkerProcess:

@@ -20,6 +20,7 @@ from worker.coordination.permits.in_process import InProcessPermits
 from worker.coordination.rates.in_process import InProcessRates
 from worker.loading import load_modules
 from worker.logs import configure
+from worker.process import spare_collections
 from worker.settings import Settings
 
 LIMITS_VARIABLE = "BENCH_LIMITS"
@@ -68,6 +69,7 @@ async def _main() -> None:
         backend.permits, backend.rates = InProcessPermits(), InProcessRates()
     async with AsyncCampaignManager(backend) as manager:
         engine = InlineEngine(manager)
+        spare_collections()  # as a worker does
         await serve({"runs": engine.runs, "turns": engine.turns, "ready": engine.ready})
 
 
