@@ -55,4 +55,4 @@ class Dispatcher:
 
 def hint_of(run: NewRun | Run) -> Hint:
     """Return what a message for a run is made of."""
-    return Hint(run_id=run.run_id, flow=run.flow, priority=run.priority)
+    return Hint(run_id=run.run_id, flow=run.flow, priority=run.priority, trace_id=run.trace_id)

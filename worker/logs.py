@@ -48,6 +48,7 @@ _CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(12
 _CONTROL_CHARACTERS.pop(ord("\t"))
 # Arguments of a task of ours, as Celery quotes them: the run's id, and the step where it has one.
 _OUR_ARGUMENTS = re.compile(r"[(\[]'(?P<run>[0-9a-f-]{36})'(?:, '(?P<step>[^'\\]{1,200})')?,?[)\]]")
+_OUR_TRACE = re.compile(r"\{'trace_id': '(?P<trace_id>[0-9a-f]{32})'\}")
 _OF_AGENT = "agent."
 # Tracebacks have lines of their own.
 _LINES = {code: text for code, text in _CONTROL_CHARACTERS.items() if code != ord("\n")}
@@ -146,6 +147,8 @@ def _of_task(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
     facts = found.groupdict() if found is not None else {}
     if found is not None and task.startswith(_OF_AGENT):
         facts["agent"] = task.removeprefix(_OF_AGENT)
+    traced = _OUR_TRACE.fullmatch(str(data.get("kwargs")))
+    facts |= traced.groupdict() if found is not None and traced is not None else {}
     facts = {name: value for name, value in facts.items() if value is not None}
     return {**facts, "task": data.get("name"), "task_id": data.get("id"), **event}
 

@@ -1,4 +1,7 @@
-"""The Celery tasks: `run.<flow>` executes a run, `agent.<name>` a queued step. Thin on purpose."""
+"""The Celery tasks: `run.<flow>` executes a run, `agent.<name>` a queued step. Thin on purpose.
+
+What a message says beyond the names, such as the trace id, is for logs; the journal knows the rest.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def register_tasks(app: MusterCelery, process: WorkerProcess) -> None:
 
 
 def _run_body(process: WorkerProcess) -> Body:
-    async def run(run_id: str) -> None:
+    async def run(run_id: str, **_told: Any) -> None:
         """Execute the run of that id; without effect where it is owned, ended or unknown."""
         service = await process.service()
         async with process.admission.place():
@@ -32,7 +35,7 @@ def _run_body(process: WorkerProcess) -> Body:
 
 
 def _step_body(process: WorkerProcess) -> Body:
-    async def step(run_id: str, step: str) -> None:
+    async def step(run_id: str, step: str, **_told: Any) -> None:
         """Execute that queued step; without effect where it is taken, settled or unknown."""
         service = await process.service()
         await service.engine.steps.execute(run_id, step)

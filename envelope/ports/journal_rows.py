@@ -294,13 +294,17 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """What a message is made of: the run, or one of its queued steps."""
+    """What a message is made of: the run, or one of its queued steps.
+
+    `trace_id` is told along for the logs of whoever carries and takes the message.
+    """
 
     run_id: str
     flow: str
     priority: int
     step: str | None = None
     agent: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,3 +48,18 @@ def test_plain_functions_run_side_by_side_as_their_agents_limit_says(cluster: Cl
     with cluster.client() as muster:
         met = muster.enqueue("meeting", {"name": "all", "steps": 1, "seconds": 0.0})
         assert met.result(timeout=60).records[0].data == {"met": TOGETHER}
+
+
+@pytest.mark.timeout(120)
+def test_celery_s_own_lines_name_run_step_and_trace(cluster: Cluster) -> None:
+    worker = cluster.start()
+    with cluster.client() as muster:
+        run = muster.enqueue("ticks", {"name": "seen", "steps": 1, "seconds": 0.0, "queued": True})
+        run.result(timeout=60)
+        trace_id = run.row().trace_id
+    assert worker.terminate() == 0
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line[:1] == "{"]
+    told = [line for line in lines if "task_id" in line]
+    assert {line["task"] for line in told} == {"run.ticks", "agent.far-tick"}
+    assert {(line["run"], line["trace_id"]) for line in told} == {(run.id, trace_id)}
+    assert all("step" in line for line in told if line["task"] == "agent.far-tick")

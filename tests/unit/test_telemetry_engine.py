@@ -214,6 +214,9 @@ def test_nothing_clings_to_lines_after_the_run(lines: Lines) -> None:
     assert "run" not in lines.lines[-1]
 
 
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
 def test_celery_s_lines_say_which_run_their_message_is_for() -> None:
     handler = Lines()
     run_id = "01a1fede-ae16-7dab-81be-eb4da129b114"
@@ -223,11 +226,13 @@ def test_celery_s_lines_say_which_run_their_message_is_for() -> None:
         record.data = data
         handler.emit(record)
     data = {"id": "t2", "name": "agent.copywriter", "args": f"['{run_id}', 'write#1']"}
+    data["kwargs"] = f"{{'trace_id': '{TRACE}'}}"
     record = logging.LogRecord("celery", logging.INFO, "f", 1, "Task received", (), None)
     record.data = data
     handler.emit(record)
     step = handler.lines.pop()
     assert (step["run"], step["step"], step["agent"]) == (run_id, "write#1", "copywriter")
+    assert step["trace_id"] == TRACE
     one, two, *others = handler.lines
     assert (one["run"], one["task"], one["task_id"]) == (run_id, "run.lead", "t1")
     assert (two["run"], two["step"]) == (run_id, "write#1")

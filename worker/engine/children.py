@@ -116,7 +116,10 @@ class Children:
             self._execute_here(new.run_id)
             return
         try:
-            await queue.enqueue([Hint(run_id=new.run_id, flow=new.flow, priority=new.priority)])
+            hint = Hint(
+                run_id=new.run_id, flow=new.flow, priority=new.priority, trace_id=new.trace_id
+            )
+            await queue.enqueue([hint])
             await self._parts.journal.mark_sent([new.run_id])
         except (QueueUnavailable, JournalUnavailable) as error:
             self._parts.log.warning("child.not_sent", run=new.run_id, error=str(error))

@@ -245,6 +245,7 @@ class DurableSteps:
             priority=run.priority,
             step=call.slot,
             agent=call.agent.name,
+            trace_id=run.trace_id,
         )
 
     def _outcome(self, step: Step) -> Envelope:

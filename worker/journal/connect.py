@@ -109,7 +109,7 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
 
 
 def _never_nap(connection: Any, _record: Any) -> None:
-    """SQLite waits for a lock in naps of up to 100 ms, many times as long as a transaction lasts."""
+    """SQLite waits for a lock in naps of up to 100 ms, far longer than a transaction lasts."""
     connection.execute("PRAGMA busy_timeout = 0")
 
 

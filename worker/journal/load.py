@@ -52,6 +52,7 @@ _LOCK_RUNS = (
         runs.c.unasked,
         runs.c.cancel_epoch,
         runs.c.origin_id,
+        runs.c.trace_id,
     )
     .where(any_of(runs.c.run_id, "run_ids"))
     .order_by(runs.c.run_id)
@@ -153,6 +154,7 @@ def _load_runs(connection: Connection, needs: Needs, book: Book) -> None:
             unasked=row[29],
             cancel_epoch=row[30],
             origin_id=row[31],
+            trace_id=row[32],
         )
         book.runs[run.run_id] = run
 

@@ -90,7 +90,9 @@ class RunRow:
     @property
     def hint(self) -> Hint:
         """What a message for this run is made of."""
-        return Hint(run_id=self.run_id, flow=self.flow, priority=self.priority)
+        return Hint(
+            run_id=self.run_id, flow=self.flow, priority=self.priority, trace_id=self.trace_id
+        )
 
 
 def new_run_row(new: NewRun, now: float) -> RunRow:

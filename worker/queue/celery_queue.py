@@ -57,6 +57,7 @@ class CeleryQueue:
         self._app.send_task(
             name,
             args=args,
+            kwargs={"trace_id": hint.trace_id} if hint.trace_id else {},
             queue=topic(hint),
             priority=celery_priority(hint.priority),
             producer=producer,
