@@ -1,4 +1,5 @@
-# One image for every process of Muster: orchestrator workers, agent workers, Flower, the migration, the commands.
+# One image for every process of Muster: orchestrator workers, agent workers, Flower, the migration, the commands,
+# the mail sink.
 # `deploy/with_secrets.py` turns mounted secrets into the settings that the processes read.
 
 FROM python:3.12-slim-bookworm AS build
@@ -15,22 +16,10 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,source=uv.lock,target=uv.lock \
     uv sync --locked --no-dev --no-install-project
 COPY . .
+# Tests of libraries, most of them numpy's, are a tenth of what would be shipped.
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --locked --no-dev --no-editable
-
-
-FROM build AS mail-build
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv export --quiet --locked --only-group dev --no-hashes --output-file /tmp/locked.txt \
-    && uv venv --quiet /opt/mail \
-    && uv pip install --quiet --python /opt/mail --constraint /tmp/locked.txt aiosmtpd
-
-
-# Takes every mail and prints it: what would have been sent stands in its log.
-FROM python:3.12-slim-bookworm AS mail
-COPY --from=mail-build /opt/mail /opt/mail
-USER 10001:10001
-CMD ["/opt/mail/bin/python", "-u", "-m", "aiosmtpd", "-n", "-l", "0.0.0.0:1025", "-c", "aiosmtpd.handlers.Debugging", "stdout"]
+    uv sync --locked --no-dev --no-editable \
+    && find /opt/muster -type d -name tests -prune -exec rm -r {} +
 
 
 FROM python:3.12-slim-bookworm AS muster
@@ -41,12 +30,14 @@ COPY --chmod=0755 deploy/with_secrets.py /usr/local/bin/with-secrets
 COPY --from=build /opt/muster /opt/muster
 ENV PATH=/opt/muster/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    MUSTER_HOME=/var/lib/muster
+    MUSTER_HOME=/var/lib/muster \
+    MUSTER_METRICS_PORT=9464
 # Modules that MUSTER_INCLUDE names are looked for here.
 WORKDIR /app
 USER 10001:10001
 ENTRYPOINT ["with-secrets"]
 CMD ["celery", "-A", "worker", "worker"]
-# Reads this worker's own lease. `celery inspect ping` would ask the whole cluster, through Redis, at every check.
-HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["with-secrets", "python", "-m", "worker.health"]
+# Asks this worker alone whether it renews its lease. `celery inspect ping` would ask the whole cluster, through Redis,
+# and would start Celery for it at every check.
+HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9464/healthz', timeout=5)"]

@@ -17,6 +17,24 @@ _ENV_HEAD = """\
 # Settings of Muster. Copy to .env and uncomment what you change; the environment wins over .env.
 # Written by `python -m worker.settings_docs`.
 """
+_ENV_TAIL = """\
+# What follows is read by Docker Compose alone, for docker-compose.yml.
+
+# Folder of the secrets. The default's are published: deploy/make-secrets makes others.
+#SECRETS=./deploy/secrets/local
+
+# Image of the workers: yours, made from this one.
+#WORKER_IMAGE=muster:local
+
+# Where Flower is published.
+#FLOWER_AT=127.0.0.1:5555
+
+# Where Prometheus is published.
+#PROMETHEUS_AT=127.0.0.1:9090
+
+# Where Grafana is published.
+#GRAFANA_AT=127.0.0.1:3000
+"""
 _PAGE_HEAD = """\
 # Settings
 
@@ -37,8 +55,8 @@ are set in the same place.
 
 
 def env_example() -> str:
-    """The text of `.env.example`: every setting, commented out, with its default."""
-    return "\n".join((_ENV_HEAD, *map(_example, Settings.model_fields)))
+    """The text of `.env.example`: every setting, commented out, with its default; compose's too."""
+    return "\n".join((_ENV_HEAD, *map(_example, Settings.model_fields), _ENV_TAIL))
 
 
 def settings_page() -> str:

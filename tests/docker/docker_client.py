@@ -6,7 +6,7 @@
 import json
 import sys
 
-from control import Muster
+from control import Muster, RunFailed
 
 _PATIENCE_SECONDS = 240.0
 
@@ -24,11 +24,14 @@ def wait(client: Muster, run_ids: list[str]) -> list[dict]:
 
 def _outcome(client: Muster, run_id: str) -> dict:
     run = client.get(run_id)
-    envelope = run.result(timeout=_PATIENCE_SECONDS)
+    try:
+        records = len(run.result(timeout=_PATIENCE_SECONDS).records)
+    except RunFailed:
+        records = 0
     return {
         "run": run_id,
         "status": str(run.status()),
-        "records": len(envelope.records),
+        "records": records,
         "attempts": {step.step: step.attempt for step in run.steps()},
     }
 

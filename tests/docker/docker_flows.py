@@ -1,4 +1,4 @@
-"""A flow whose steps last long enough to be interrupted, and write down that they were executed."""
+"""Flows of the acceptance: steps that last and are written down, and one that fails."""
 
 import asyncio
 import json
@@ -16,13 +16,20 @@ _LEDGER = Path("/ledger")
 
 
 class Naps(BaseModel):
+    """So many steps, and more until the file `until` stands in the ledger's folder."""
+
     steps: int
     seconds: float
+    until: str = ""
 
 
 class Nap(BaseModel):
-    number: int
     seconds: float
+    until: str
+
+
+class Stumble(BaseModel):
+    word: str
 
 
 def _note(what: str, run_id: str, step: str) -> None:
@@ -36,12 +43,25 @@ async def docker_nap(ctx: AgentContext, request: Nap) -> Envelope:
     _note("begun", ctx.run_id, ctx.step)
     await asyncio.sleep(request.seconds)
     _note("done", ctx.run_id, ctx.step)
-    return Envelope.from_records([{"number": request.number}], source="nap")
+    enough = not request.until or (_LEDGER / request.until).exists()
+    return Envelope.from_records([{"enough": enough}], source="nap")
 
 
 @orchestrator("docker_naps")
 async def docker_naps(ctx: RunContext, request: Naps) -> Envelope:
-    for number in range(request.steps):
-        nap = {"number": number, "seconds": request.seconds}
+    number, enough = 0, False
+    while number < request.steps or not enough:
+        nap = {"seconds": request.seconds, "until": request.until}
         envelope = await ctx.call("docker_nap", nap, key=f"nap-{number}")
+        number, enough = number + 1, envelope.records[0].data["enough"]
     return envelope
+
+
+@agent("docker_stumbler", concurrency=10)
+async def docker_stumbler(ctx: AgentContext, request: Stumble) -> Envelope:
+    raise ValueError(f"{request.word} cannot be handled")
+
+
+@orchestrator("docker_stumble")
+async def docker_stumble(ctx: RunContext, request: Stumble) -> Envelope:
+    return await ctx.call("docker_stumbler", request, key="stumble")

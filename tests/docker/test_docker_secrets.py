@@ -52,7 +52,7 @@ def test_the_stack_runs_on_own_secrets(own_stack: Stack, own_secrets: Path) -> N
 
 @pytest.fixture
 def with_mail(stack: Stack) -> Iterator[Stack]:
-    stack.compose("--profile", "mail", "up", "--detach", "--build", "mail")
+    stack.compose("--profile", "mail", "up", "--detach", "--wait", "mail")
     yield stack
     stack.compose("--profile", "mail", "rm", "--force", "--stop", "mail")
 
@@ -63,7 +63,5 @@ import smtplib
 with smtplib.SMTP("mail", 1025, timeout=5) as server:
     server.sendmail("a@example.com", ["b@example.com"], "Subject: caught\\r\\n\\r\\nHello")
 """
-    wait_until(
-        lambda: not with_mail.inside("agents", "python", "-c", program, check=False), 30, "the sink"
-    )
+    with_mail.inside("agents", "python", "-c", program)
     wait_until(lambda: "Subject: caught" in with_mail.compose("logs", "mail"), 10, "the mail")

@@ -9,15 +9,22 @@ from typing import Any
 
 import psycopg
 import pytest
-from pytest_celery import CeleryBackendCluster, CeleryWorkerContainer, RedisTestBroker
-from pytest_docker_tools import build, container, fxtr, wrappers
+from pytest_celery import (
+    CeleryBackendCluster,
+    CeleryWorkerContainer,
+    RedisContainer,
+    RedisTestBroker,
+)
+from pytest_docker_tools import build, container, fxtr, network, wrappers
 from pytest_docker_tools.wrappers import container as wrapping
 
+from tests.docker.leftovers import LABEL, clear_away, owned_name
 from tests.services.waiting import wait_until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 CLIENT = (ROOT / "tests/docker/docker_client.py").read_text()
+OWNED = {LABEL: owned_name("released")}
 
 # Asks whether /.dockerenv exists, which says nothing about whether ports are published to here.
 wrapping.tests_inside_container = lambda: False
@@ -51,6 +58,11 @@ class Postgres(wrappers.Container):
         return f"postgresql://postgres:journal@{host}:{port}/postgres"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left_over() -> None:
+    clear_away()
+
+
 @pytest.fixture(scope="session")
 def muster_image() -> str:
     """The product's image, built as compose builds it."""
@@ -71,12 +83,29 @@ next_image = build(
     buildargs={"BASE": fxtr("muster_image"), "RELEASE": "2"},
 )
 
+# One Redis and one Postgres for all tests, as any user has them; each test has a worker of its own.
+default_pytest_celery_network = network(scope="session", labels=dict(OWNED))
+
+default_redis_broker = container(
+    scope="session",
+    image="redis:7-alpine",
+    command=RedisContainer.command(),
+    ports=RedisContainer.ports(),
+    tmpfs={"/data": ""},
+    network="{default_pytest_celery_network.name}",
+    labels=dict(OWNED),
+    wrapper_class=RedisContainer,
+    timeout=90,
+)
+
 postgres = container(
+    scope="session",
     image="postgres:16-alpine",
     environment={"POSTGRES_PASSWORD": "journal"},
     ports={"5432/tcp": None},
     network="{default_pytest_celery_network.name}",
     tmpfs={"/var/lib/postgresql/data": ""},
+    labels=dict(OWNED),
     wrapper_class=Postgres,
     timeout=90,
 )
@@ -85,6 +114,7 @@ _WORKER = {
     "environment": fxtr("released_env"),
     "network": "{default_pytest_celery_network.name}",
     "volumes": {"{ledger}": {"bind": "/ledger", "mode": "rw"}},
+    "labels": OWNED,
     "wrapper_class": Worker,
     "timeout": 90,
     "command": fxtr("default_worker_command"),
@@ -97,11 +127,6 @@ next_worker = container(image="{next_image.id}", **_WORKER)
 @pytest.fixture
 def default_worker_container_cls() -> type[Worker]:
     return Worker
-
-
-@pytest.fixture
-def default_redis_broker_image() -> str:
-    return "redis:7-alpine"
 
 
 @pytest.fixture
@@ -141,8 +166,9 @@ class Runs:
         self._ledger = Path(ledger)
 
     def enqueue(self, worker: Worker, count: int, **payload: Any) -> list[str]:
+        test = self._ledger.parent.name
         triggers = [
-            {"flow": "released_naps", "payload": payload, "key": f"{payload}-{number}"}
+            {"flow": "released_naps", "payload": payload, "key": f"{test} {payload} {number}"}
             for number in range(count)
         ]
         return self._client(worker, "enqueue", triggers)
@@ -163,8 +189,19 @@ class Runs:
             if one["what"] == what and one["run"] in run_ids
         )
 
+    def let_end(self) -> None:
+        """Runs that go on until they are told to end now do so."""
+        (self._ledger / "enough").touch()
+
     def until_under_way(self, run_ids: list[str], steps: int) -> None:
         wait_until(lambda: self.noted("done", run_ids).total() >= steps, 60, "steps are done")
+
+    def until_stopped(self, worker: Worker) -> None:
+        def stopped() -> bool:
+            worker.reload()
+            return worker.status == "exited"
+
+        wait_until(stopped, 90, "the worker has stopped")
 
     def _client(self, worker: Worker, work: str, given: Any) -> Any:
         command = ["docker", "exec", "--interactive", worker.id, "python", "-c", CLIENT, work]
@@ -180,14 +217,16 @@ def runs(ledger: str) -> Runs:
     return Runs(ledger)
 
 
-Expected = Callable[[list[str], str, int], Counter[tuple[str, str]]]
+Expected = Callable[[list[dict[str, Any]], str], Counter[tuple[str, str]]]
 
 
 @pytest.fixture
 def once() -> Expected:
-    """Each of the named steps of each run, once."""
+    """Each step that the journal has of these runs, once; all of them bear that name."""
 
-    def counted(run_ids: list[str], name: str, steps: int) -> Counter[tuple[str, str]]:
-        return Counter((run, f"{name}-{number}") for run in run_ids for number in range(steps))
+    def counted(outcomes: list[dict[str, Any]], name: str) -> Counter[tuple[str, str]]:
+        steps = Counter((one["run"], step) for one in outcomes for step in one["attempts"])
+        assert all(step.startswith(f"{name}-") for _, step in steps)
+        return steps
 
     return counted

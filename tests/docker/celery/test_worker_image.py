@@ -4,8 +4,7 @@ from typing import Any
 
 from pytest_celery import CeleryTestSetup
 
-RUNS, STEPS = 6, 10
-LONG = 40  # steps of a run that outlasts the start of a container on a slow machine
+RUNS, STEPS = 6, 6
 
 
 def test_runs_and_steps_travel_as_tasks(
@@ -14,7 +13,8 @@ def test_runs_and_steps_travel_as_tasks(
     run_ids = runs.enqueue(celery_setup.worker.container, 3, steps=2, seconds=0.1)
     outcomes = runs.wait(celery_setup.worker.container, run_ids)
     assert [one["status"] for one in outcomes] == ["succeeded"] * 3
-    assert runs.noted("done", run_ids) == once(run_ids, "old", 2)
+    assert runs.noted("done", run_ids) == once(outcomes, "old")
+    assert runs.noted("done", run_ids).total() == 3 * 2
     celery_setup.worker.assert_log_exists("Task run.released_naps[")
     celery_setup.worker.assert_log_exists("Task agent.released_nap[")
 
@@ -45,7 +45,8 @@ def test_a_killed_worker_goes_on_when_it_is_back(
     outcomes = runs.wait(worker.container, run_ids)
     assert [one["status"] for one in outcomes] == ["succeeded"] * RUNS
     begun = runs.noted("begun", run_ids)
-    assert begun.keys() == once(run_ids, "old", STEPS).keys()
+    assert begun.keys() == once(outcomes, "old").keys()
+    assert len(begun) == RUNS * STEPS
     assert begun.total() > RUNS * STEPS, "nothing was under way when the worker was killed"
     # What was under way is done again; what had been committed is not.
     assert all(times <= 2 for times in begun.values())
@@ -58,28 +59,33 @@ def test_a_restarted_worker_repeats_nothing(
     celery_setup: CeleryTestSetup, runs: Any, once: Any
 ) -> None:
     worker = celery_setup.worker
-    run_ids = runs.enqueue(worker.container, RUNS, steps=LONG, seconds=1.0)
+    run_ids = runs.enqueue(worker.container, RUNS, steps=1, seconds=1.0, on=True)
     runs.until_under_way(run_ids, RUNS)
     worker.restart()
-    assert runs.noted("done", run_ids).total() < RUNS * LONG
+    done = runs.noted("done", run_ids).total()
+    runs.until_under_way(run_ids, done + RUNS)
+    runs.let_end()
     outcomes = runs.wait(worker.container, run_ids)
     assert [one["status"] for one in outcomes] == ["succeeded"] * RUNS
-    assert runs.noted("begun", run_ids) == once(run_ids, "old", LONG)
-    assert runs.noted("done", run_ids) == once(run_ids, "old", LONG)
+    assert runs.noted("begun", run_ids) == once(outcomes, "old")
+    assert runs.noted("done", run_ids) == once(outcomes, "old")
 
 
 def test_a_new_release_ends_what_the_old_one_began(
     celery_setup: CeleryTestSetup, runs: Any, once: Any, request: Any
 ) -> None:
     old = celery_setup.worker.container
-    run_ids = runs.enqueue(old, RUNS, steps=LONG, seconds=1.0)
+    run_ids = runs.enqueue(old, RUNS, steps=1, seconds=1.0, on=True)
     runs.until_under_way(run_ids, RUNS)
     new = request.getfixturevalue("next_worker")
     newer = runs.enqueue(new, RUNS, steps=2, seconds=0.2)
     celery_setup.worker.kill("SIGTERM")
-    assert runs.noted("done", run_ids).total() < RUNS * LONG
-    outcomes = runs.wait(new, [*run_ids, *newer])
-    assert [one["status"] for one in outcomes] == ["succeeded"] * 2 * RUNS
-    assert runs.noted("begun", run_ids) == once(run_ids, "old", LONG)
-    assert runs.noted("begun", newer) == once(newer, "new", 2)
-    assert {attempt for one in outcomes for attempt in one["attempts"].values()} == {1}
+    runs.until_stopped(old)
+    done = runs.noted("done", run_ids).total()
+    runs.until_under_way(run_ids, done + RUNS)
+    runs.let_end()
+    outcomes, latest = runs.wait(new, run_ids), runs.wait(new, newer)
+    assert [one["status"] for one in (*outcomes, *latest)] == ["succeeded"] * 2 * RUNS
+    assert runs.noted("begun", run_ids) == once(outcomes, "old")
+    assert runs.noted("begun", newer) == once(latest, "new")
+    assert {a for one in (*outcomes, *latest) for a in one["attempts"].values()} == {1}

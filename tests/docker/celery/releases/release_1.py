@@ -16,8 +16,11 @@ _LEDGER = Path("/ledger")
 
 
 class Naps(BaseModel):
+    """So many steps; with `on`, more until the file `enough` stands in the ledger's folder."""
+
     steps: int
     seconds: float
+    on: bool = False
 
 
 class Nap(BaseModel):
@@ -35,13 +38,15 @@ async def released_nap(ctx: AgentContext, request: Nap) -> Envelope:
     _note("begun", ctx)
     await asyncio.sleep(request.seconds)
     _note("done", ctx)
-    return Envelope.from_records([{"step": ctx.step}], source="nap")
+    return Envelope.from_records([{"enough": (_LEDGER / "enough").exists()}], source="nap")
 
 
 async def naps(ctx: RunContext, request: Naps, name: str) -> Envelope:
-    for number in range(request.steps):
+    number, enough = 0, False
+    while number < request.steps or (request.on and not enough):
         nap = {"seconds": request.seconds}
         envelope = await ctx.call("released_nap", nap, key=f"{name}-{number}")
+        number, enough = number + 1, envelope.records[0].data["enough"]
     return envelope
 
 
