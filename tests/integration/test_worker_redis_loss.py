@@ -29,7 +29,7 @@ def test_a_restart_of_redis_costs_neither_the_worker_nor_the_running_body(
     broker = Broker(f"{server.connection_url}/0")
     worker = start_worker(broker, "-c", "5").ready()
     broker.send("probe.nap", 2.0, "begun before")
-    until(lambda: broker.redis.hget("naps", "running") == "1", what="the body runs")
+    until(lambda: broker.redis.hget("naps", "most") == "1", what="the body sleeps")
     port = server.port
     server.terminate()
     until(lambda: worker.says("Connection to broker lost"), what="the worker notices")
@@ -53,7 +53,7 @@ def test_a_cut_connection_is_made_anew(
     broker = new_broker()
     worker = start_worker(broker, "-c", "5").ready()
     broker.send("probe.nap", 1.0, "begun before")
-    until(lambda: broker.redis.hget("naps", "running") == "1", what="the body runs")
+    until(lambda: broker.redis.hget("naps", "most") == "1", what="the body sleeps")
     broker.redis.client_kill_filter(_type=kind, skipme=True)
     broker.send("probe.add", 1, 1)
     until(lambda: broker.traces("added"), what="a new message is consumed")

@@ -11,7 +11,7 @@ from kombu import Message
 from kombu.utils.json import loads
 
 from worker.app import MusterCelery
-from worker.quarantine.inspection import fault_of_broadcast, fault_of_task
+from worker.quarantine.inspection import broadcast_message, task_message
 from worker.quarantine.quarantine import Quarantine, excerpt
 from worker.quarantine.reason import Fault, Reason
 from worker.quarantine.sinks import MemorySink, QuarantineSink
@@ -50,13 +50,13 @@ JSON = st.recursive(
 @given(st.lists(JSON, max_size=3))
 def test_celerys_own_messages_pass(args: list[Any]) -> None:
     raw = json.dumps(celerys_own_message(*args, run="id")).encode()
-    assert fault_of_task(raw) is None
-    assert fault_of_broadcast(raw) is None
+    assert task_message(raw) == loads(raw)
+    assert broadcast_message(raw) == loads(raw)
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_inspection_raise(raw: bytes) -> None:
-    assert isinstance(fault_of_task(raw), Fault)
+    assert isinstance(task_message(raw), Fault)
 
 
 PATHS = [
@@ -78,8 +78,9 @@ def test_what_passes_after_a_mutation_kombu_can_take(path: tuple[str, ...], valu
         part = part[key]
     part[path[-1]] = value
     raw = json.dumps(message).encode()
-    if fault_of_task(raw) is None:
-        taken = loads(raw)
+    taken = task_message(raw)
+    if not isinstance(taken, Fault):
+        assert taken == {"headers": {}, **loads(raw)}
         body = taken["body"]
         if taken["properties"].get("body_encoding") == "base64":
             body = base64.b64decode(body)
@@ -101,18 +102,18 @@ def test_depth_is_bounded_before_the_parser_is() -> None:
         message = celerys_own_message(json.loads("[" * depth + "]" * depth))
         return json.dumps(message).encode()
 
-    assert fault_of_task(nested(50)) is None
+    assert not isinstance(task_message(nested(50)), Fault)
     for depth in (110, 600):
-        fault = fault_of_task(nested(depth))
-        assert fault is not None
+        fault = task_message(nested(depth))
+        assert isinstance(fault, Fault)
         assert fault.reason is Reason.TOO_DEEP
 
 
 def test_size_is_bounded() -> None:
     raw = json.dumps(celerys_own_message("x" * 2000)).encode()
-    assert fault_of_task(raw, max_bytes=len(raw)) is None
-    fault = fault_of_task(raw, max_bytes=len(raw) - 1)
-    assert fault is not None
+    assert not isinstance(task_message(raw, max_bytes=len(raw)), Fault)
+    fault = task_message(raw, max_bytes=len(raw) - 1)
+    assert isinstance(fault, Fault)
     assert fault.reason is Reason.TOO_LARGE
 
 

@@ -32,7 +32,7 @@ async def uninterrupted(work: Awaitable[T]) -> T:
     task = asyncio.ensure_future(work)
     while not task.done():
         try:
-            await asyncio.wait({task})
+            await asyncio.shield(task)
         except asyncio.CancelledError:
             continue  # a shutdown waits for the write; its own deadline bounds it
     return task.result()

@@ -156,7 +156,8 @@ class _Execution:
             return Outcome(self._attempt, time.monotonic() - begun, None, stopped)
 
     async def _settle(self, outcome: Outcome) -> StepState | None:
-        await asyncio.gather(*self._pending)
+        if self._pending:
+            await asyncio.gather(*self._pending)
         event = settled_event(self._step.step, self._step.agent, outcome)
         record = attempt_record(self._step.step, self._parts.worker_id, outcome)
         state = await uninterrupted(self._commit(outcome.state, outcome, (event,), record))

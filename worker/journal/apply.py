@@ -29,6 +29,7 @@ from worker.journal.reading import (
     read_signals_of,
     read_steps,
     read_steps_of,
+    read_steps_with_runs,
 )
 from worker.journal.write_ledger import write_ledger
 from worker.journal.writes import write_changes
@@ -101,15 +102,13 @@ class _Answers:
 
     def __init__(self, connection: Connection, values: Sequence[Any]) -> None:
         claims = {v.run_id for v in values if isinstance(v, ClaimAnswer)}
-        step_claims = [v for v in values if isinstance(v, StepClaimAnswer)]
         signalled = {v.run_id for v in values if isinstance(v, ClaimAnswer) and v.signals}
-        whole = {
-            v.run_id for v in values if isinstance(v, RunAnswer | StepClaimAnswer | SignalAnswer)
-        }
-        names = {(v.run_id, v.step) for v in step_claims}
-        names.update(name for v in values if isinstance(v, StepsAnswer) for name in v.names)
+        whole = {v.run_id for v in values if isinstance(v, RunAnswer | SignalAnswer)}
+        named = {name for v in values if isinstance(v, StepsAnswer) for name in v.names}
+        taken = {(v.run_id, v.step) for v in values if isinstance(v, StepClaimAnswer)}
         self._runs = read_runs(connection, claims | whole)
-        self._steps = read_steps(connection, names)
+        self._steps = read_steps(connection, named)
+        self._taken = read_steps_with_runs(connection, taken)
         self._steps_of = read_steps_of(connection, claims)
         self._origins = read_origins(connection, claims)
         self._signals = read_signals_of(connection, signalled)
@@ -146,8 +145,7 @@ class _Answers:
         )
 
     def _step_claim(self, answer: StepClaimAnswer) -> StepClaim:
-        step = self._steps[answer.run_id, answer.step]
+        step, run = self._taken[answer.run_id, answer.step]
         return StepClaim(
-            run=self._runs[answer.run_id],
-            step=replace(step, attempt=answer.attempt, executor=answer.executor),
+            run=run, step=replace(step, attempt=answer.attempt, executor=answer.executor)
         )

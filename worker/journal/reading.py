@@ -69,7 +69,7 @@ RUN_COLUMNS = (
 )
 SELECT_RUNS = select(*RUN_COLUMNS).join(payloads, payloads.c.run_id == runs.c.run_id)
 
-_SELECT_STEPS = select(
+_STEP_COLUMNS = (
     steps.c.run_id,
     steps.c.step,
     steps.c.agent,
@@ -88,11 +88,20 @@ _SELECT_STEPS = select(
     steps.c.finished_at,
     steps.c.position,
 )
+_SELECT_STEPS = select(*_STEP_COLUMNS)
+_RUN_NAMES = tuple(column.name for column in RUN_COLUMNS)
+_STEP_NAMES = tuple(column.name for column in _STEP_COLUMNS)
 _RUNS = SELECT_RUNS.where(any_of(runs.c.run_id, "run_ids"))
 _STEPS_OF_RUNS = _SELECT_STEPS.where(any_of(steps.c.run_id, "run_ids")).order_by(
     steps.c.run_id, steps.c.position
 )
 _NAMED_STEPS = _SELECT_STEPS.where(pair_of(steps.c.run_id, steps.c.step, "names"))
+_STEPS_WITH_RUNS = (
+    select(*_STEP_COLUMNS, *RUN_COLUMNS)
+    .join(runs, runs.c.run_id == steps.c.run_id)
+    .join(payloads, payloads.c.run_id == steps.c.run_id)
+    .where(pair_of(steps.c.run_id, steps.c.step, "names"))
+)
 _SETTLED_STEPS = _NAMED_STEPS.where(steps.c.state.in_(sorted(s.value for s in SETTLED_STATES)))
 _ORIGINS = (
     select(events.c.run_id, events.c.origin)
@@ -126,25 +135,21 @@ def read_runs(connection: Connection, run_ids: Collection[str]) -> Mapping[str, 
     """Return the runs of these ids, by id."""
     if not run_ids:
         return {}
-    rows = connection.execute(_RUNS, {"run_ids": list(run_ids)}).mappings()
-    return {row["run_id"]: run_from(row) for row in rows}
+    rows = connection.execute(_RUNS, {"run_ids": list(run_ids)})
+    return {row[0]: _run(row) for row in rows}
 
 
 def run_from(row: RowMapping) -> Run:
     """Return the run in a row of `SELECT_RUNS`."""
-    values = dict(row)
-    values["state"] = RunState(values["state"])
-    values["tags"] = loads(values["tags"])
-    values["waits"] = waits_from(values["waits"])
-    return Run(**values)
+    return _run(tuple(row.values()))
 
 
 def read_steps_of(connection: Connection, run_ids: Collection[str]) -> Mapping[str, Sequence[Step]]:
     """Return all steps of these runs, in the order in which they were first written."""
     found: dict[str, list[Step]] = defaultdict(list)
     if run_ids:
-        for row in connection.execute(_STEPS_OF_RUNS, {"run_ids": list(run_ids)}).mappings():
-            found[row["run_id"]].append(_step_from(row))
+        for row in connection.execute(_STEPS_OF_RUNS, {"run_ids": list(run_ids)}):
+            found[row[0]].append(_step(row))
     return found
 
 
@@ -153,6 +158,17 @@ def read_steps(
 ) -> Mapping[tuple[str, str], Step]:
     """Return the steps named, by name."""
     return _read_named(connection, _NAMED_STEPS, names)
+
+
+def read_steps_with_runs(
+    connection: Connection, names: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], tuple[Step, Run]]:
+    """Return the steps named, by name, each with its run."""
+    if not names:
+        return {}
+    rows = connection.execute(_STEPS_WITH_RUNS, {"names": list(names)})
+    width = len(_STEP_COLUMNS)
+    return {(row[0], row[1]): (_step(row[:width]), _run(row[width:])) for row in rows}
 
 
 def read_settled(
@@ -209,11 +225,19 @@ def _read_named(
 ) -> Mapping[tuple[str, str], Step]:
     if not names:
         return {}
-    rows = connection.execute(statement, {"names": list(names)}).mappings()
-    return {(row["run_id"], row["step"]): _step_from(row) for row in rows}
+    rows = connection.execute(statement, {"names": list(names)})
+    return {(row[0], row[1]): _step(row) for row in rows}
 
 
-def _step_from(row: RowMapping) -> Step:
-    values = dict(row)
+def _run(row: Sequence[Any]) -> Run:
+    values = dict(zip(_RUN_NAMES, row, strict=True))
+    values["state"] = RunState(values["state"])
+    values["tags"] = loads(values["tags"])
+    values["waits"] = waits_from(values["waits"])
+    return Run(**values)
+
+
+def _step(row: Sequence[Any]) -> Step:
+    values = dict(zip(_STEP_NAMES, row, strict=True))
     values["state"] = StepState(values["state"])
     return Step(**values)

@@ -8,18 +8,19 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from worker.journal.changes import AttemptEntry, Changes, EventEntry
+from worker.journal.changes import Changes
+from worker.journal.many import ForMany
 from worker.journal.matching import any_of
 from worker.journal.rows import RunRow
 from worker.journal.step_rows import StepRow
 from worker.journal.tables import attempts, events, payloads, runs, steps
 from worker.journal.write_ties import tie_values, write_ties
 
-_INSERT_RUN = insert(runs)
-_INSERT_PAYLOAD = insert(payloads)
-_INSERT_STEP = insert(steps)
-_INSERT_ATTEMPT = insert(attempts)
-_INSERT_EVENT = insert(events)
+_INSERT_RUN = ForMany(insert(runs))
+_INSERT_PAYLOAD = ForMany(insert(payloads))
+_INSERT_STEP = ForMany(insert(steps))
+_INSERT_ATTEMPT = ForMany(insert(attempts))
+_INSERT_EVENT = ForMany(insert(events))
 
 _MOVED = ("state", "attempt", "losses", "executor", "result", "failure")
 _TIMES = ("sent_at", "started_at", "finished_at")
@@ -43,16 +44,16 @@ _PROGRESS = (
 _ENDED = (*_PROGRESS, "finished_at", "envelope", "failure", "trace", "fingerprint")
 
 
-def _update_step(*columns: str) -> Any:
-    return (
+def _update_step(*columns: str) -> ForMany:
+    return ForMany(
         update(steps)
         .where(steps.c.run_id == bindparam("at_run"), steps.c.step == bindparam("at_step"))
         .values({name: bindparam(name) for name in columns})
     )
 
 
-def _update_run(*columns: str) -> Any:
-    return (
+def _update_run(*columns: str) -> ForMany:
+    return ForMany(
         update(runs)
         .where(runs.c.run_id == bindparam("at_run"))
         .values({name: bindparam(name) for name in columns})
@@ -75,30 +76,27 @@ _END_RUN = _update_run(*_ENDED)
 def write_changes(connection: Connection, changes: Changes) -> None:
     """Write everything that changed, rows before what refers to them."""
     _insert_runs(connection, list(changes.accepted.values()))
-    _many(connection, _INSERT_STEP, [_step_values(row) for row in changes.new_steps.values()])
-    _many(connection, _REWRITE_STEP, [_step_update(r) for r in changes.rewritten_steps.values()])
-    _many(connection, _MOVE_STEP, [_step_move(row) for row in changes.moved_steps.values()])
+    _INSERT_STEP.execute(connection, [_step_values(row) for row in changes.new_steps.values()])
+    rewritten = [_step_update(row) for row in changes.rewritten_steps.values()]
+    _REWRITE_STEP.execute(connection, rewritten)
+    _MOVE_STEP.execute(connection, [_step_move(row) for row in changes.moved_steps.values()])
     for copy in changes.copies:
         connection.execute(_COPY_STEPS, copy._asdict())
-    _many(connection, _INSERT_ATTEMPT, [_attempt_values(entry) for entry in changes.attempts])
-    _many(connection, _INSERT_EVENT, [_event_values(entry) for entry in changes.events])
+    _INSERT_ATTEMPT.execute(connection, [entry._asdict() for entry in changes.attempts])
+    _INSERT_EVENT.execute(connection, [entry._asdict() for entry in changes.events])
     known = [row for name, row in changes.runs.items() if name not in changes.accepted]
-    _many(connection, _UPDATE_RUN, [_run_update(row, _PROGRESS) for row in known if not row.ended])
-    _many(connection, _END_RUN, [_run_update(row, _ENDED) for row in known if row.ended])
+    open_runs = [_run_update(row, _PROGRESS) for row in known if not row.ended]
+    _UPDATE_RUN.execute(connection, open_runs)
+    _END_RUN.execute(connection, [_run_update(row, _ENDED) for row in known if row.ended])
     write_ties(connection, changes)
-
-
-def _many(connection: Connection, statement: Any, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(statement, rows)
 
 
 def _insert_runs(connection: Connection, rows: list[RunRow]) -> None:
     # By key, so that two processes that accept the same keys wait for each other in one order.
     rows.sort(key=lambda row: (row.key or "", row.run_id))
-    _many(connection, _INSERT_RUN, [_run_values(row) for row in rows])
+    _INSERT_RUN.execute(connection, [_run_values(row) for row in rows])
     payload_rows = [{"run_id": row.run_id, "payload": row.payload} for row in rows]
-    _many(connection, _INSERT_PAYLOAD, payload_rows)
+    _INSERT_PAYLOAD.execute(connection, payload_rows)
 
 
 def _run_values(row: RunRow) -> dict[str, Any]:
@@ -193,14 +191,6 @@ def _step_state(row: StepRow) -> dict[str, Any]:
         "started_at": row.started_at,
         "finished_at": row.finished_at,
     }
-
-
-def _attempt_values(entry: AttemptEntry) -> dict[str, Any]:
-    return entry._asdict()
-
-
-def _event_values(entry: EventEntry) -> dict[str, Any]:
-    return entry._asdict()
 
 
 def _run_update(row: RunRow, columns: tuple[str, ...]) -> dict[str, Any]:

@@ -42,35 +42,41 @@ _OPTIONAL_HEADERS: dict[str, type | tuple[type, ...]] = {
 _EMBEDDED: dict[str, type] = {"callbacks": list, "errbacks": list, "chain": list, "chord": dict}
 
 
-def fault_of_task(raw: bytes, max_bytes: int = MAX_BYTES) -> Fault | None:
-    """What is wrong with a message on a task queue; None if Celery can take it. Never raises."""
-    return _fault(_check_task, raw, max_bytes)
+Message = dict[str, Any]
 
 
-def fault_of_broadcast(raw: bytes, max_bytes: int = MAX_BYTES) -> Fault | None:
+def task_message(raw: bytes, max_bytes: int = MAX_BYTES) -> Message | Fault:
+    """A message on a task queue as kombu would parse it, if Celery can take it. Never raises."""
+    return _inspected(_task, raw, max_bytes)
+
+
+def broadcast_message(raw: bytes, max_bytes: int = MAX_BYTES) -> Message | Fault:
     """The same for a control command, a reply or an event."""
-    return _fault(_check_broadcast, raw, max_bytes)
+    return _inspected(_broadcast, raw, max_bytes)
 
 
-def _fault(check: Callable[[bytes, int], None], raw: bytes, max_bytes: int) -> Fault | None:
+def _inspected(
+    read: Callable[[bytes, int], Message], raw: bytes, max_bytes: int
+) -> Message | Fault:
     try:
-        check(raw, max_bytes)
+        return read(raw, max_bytes)
     except Malformed as malformed:
         return malformed.fault
     except Exception as error:  # noqa: BLE001  # a check that fails must not take the worker along
         return Fault(Reason.REFUSED, f"inspection failed ({type(error).__name__})")
-    return None
 
 
-def _check_task(raw: bytes, max_bytes: int) -> None:
+def _task(raw: bytes, max_bytes: int) -> Message:
     message = _envelope(raw, max_bytes)
     _check_task_headers(message["headers"])
     _check_call(_body(message))
+    return message
 
 
-def _check_broadcast(raw: bytes, max_bytes: int) -> None:
-    body = _body(_envelope(raw, max_bytes))
-    _require(isinstance(body, dict | list), Reason.BODY_NOT_CALL, "body is no object")
+def _broadcast(raw: bytes, max_bytes: int) -> Message:
+    message = _envelope(raw, max_bytes)
+    _require(isinstance(_body(message), dict | list), Reason.BODY_NOT_CALL, "body is no object")
+    return message
 
 
 def _require(condition: object, reason: Reason, detail: str) -> None:
@@ -78,7 +84,7 @@ def _require(condition: object, reason: Reason, detail: str) -> None:
         raise Malformed(reason, detail)
 
 
-def _envelope(raw: bytes, max_bytes: int) -> dict[str, Any]:
+def _envelope(raw: bytes, max_bytes: int) -> Message:
     _require(len(raw) <= max_bytes, Reason.TOO_LARGE, f"more than {max_bytes} bytes")
     message = parse(raw, Reason.ENVELOPE_NOT_JSON)
     _require(isinstance(message, dict), Reason.ENVELOPE_SHAPE, "message is no object")
@@ -131,7 +137,7 @@ def _is_limit(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and value >= 0
 
 
-def _body(message: dict[str, Any]) -> Any:
+def _body(message: Message) -> Any:
     _require(
         message.get("content-type") in _CONTENT_TYPES,
         Reason.CONTENT_TYPE,
@@ -143,7 +149,7 @@ def _body(message: dict[str, Any]) -> Any:
     return parse(_decoded(message), Reason.BODY_NOT_JSON)
 
 
-def _decoded(message: dict[str, Any]) -> bytes:
+def _decoded(message: Message) -> bytes:
     body = message.get("body")
     if not isinstance(body, str):
         raise Malformed(Reason.BODY_NOT_BASE64, "body is no text")

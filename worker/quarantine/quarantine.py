@@ -6,6 +6,7 @@ import logging
 from worker.quarantine.inspection import MAX_BYTES
 from worker.quarantine.reason import Fault
 from worker.quarantine.sinks import MemorySink, QuarantineSink
+from worker.redaction import mask_text
 from worker.telemetry.meters import Meters
 
 logger = logging.getLogger(__name__)
@@ -52,5 +53,9 @@ class Quarantine:
 
 
 def excerpt(raw: bytes) -> str:
-    """The beginning of a message, in printable ASCII."""
-    return ascii(raw[:_EXCERPT_BYTES].decode("utf-8", "backslashreplace"))[1:-1]
+    """The beginning of a message, in printable ASCII, without what looks like a secret.
+
+    Masked before it is cut: half a secret looks like none.
+    """
+    text = mask_text(raw[: 2 * _EXCERPT_BYTES].decode("utf-8", "backslashreplace"))
+    return ascii(text[:_EXCERPT_BYTES])[1:-1]

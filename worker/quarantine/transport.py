@@ -2,8 +2,8 @@
 
 A message is popped from Redis before anyone has looked at it; a malformed one then raises inside
 kombu or Celery, and once noted as unacknowledged it returns at every restart. Here it is inspected
-as the bytes that Redis answers, and one that fails is taken into quarantine; kombu sees an empty
-answer.
+as the bytes that Redis answers, and one that fails is taken into quarantine: kombu finds its queue
+empty. What passes is parsed, and kombu need not do it again.
 """
 
 from typing import Any
@@ -15,10 +15,12 @@ from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from redis.client import PubSub
 
+from worker.pool.notes import NotingChannel, NotingTransport
 from worker.pool.outliving import OutlivingChannel
 from worker.pool.prompt import PromptChannel
-from worker.quarantine.inspection import fault_of_broadcast, fault_of_task
+from worker.quarantine.inspection import broadcast_message, task_message
 from worker.quarantine.quarantine import Quarantine
+from worker.quarantine.reason import Fault
 
 _REPLY_QUEUE = ".pidbox"
 
@@ -26,21 +28,17 @@ _REPLY_QUEUE = ".pidbox"
 class Inspector:
     """Judges what Redis answers to a consuming connection."""
 
-    def __init__(self, quarantine: Quarantine, separator: str) -> None:
+    def __init__(self, quarantine: Quarantine) -> None:
         self._quarantine = quarantine
-        self._separator = separator
 
-    def popped(self, reply: Any) -> Any:
-        """The answer to BRPOP; None in place of a malformed message."""
-        if not reply:
-            return reply
-        key, raw = reply
-        queue = _text(key).rsplit(self._separator, 1)[0]
-        inspect = fault_of_broadcast if queue.endswith(_REPLY_QUEUE) else fault_of_task
-        fault = inspect(_bytes(raw), self._quarantine.max_bytes)
-        if fault is None:
-            return reply
-        self._quarantine.take(queue, fault, _bytes(raw))
+    def popped(self, queue: str, answer: Any) -> dict[str, Any] | None:
+        """The message that was popped, parsed; None where it is malformed."""
+        read = broadcast_message if queue.endswith(_REPLY_QUEUE) else task_message
+        raw = _bytes(answer)
+        message = read(raw, self._quarantine.max_bytes)
+        if not isinstance(message, Fault):
+            return message
+        self._quarantine.take(queue, message, raw)
         return None
 
     def published(self, reply: Any) -> Any:
@@ -48,10 +46,10 @@ class Inspector:
         if not isinstance(reply, list | tuple) or not _text(reply[0]).endswith("message"):
             return reply
         channel, raw = reply[-2], _bytes(reply[-1])
-        fault = fault_of_broadcast(raw, self._quarantine.max_bytes)
-        if fault is None:
+        message = broadcast_message(raw, self._quarantine.max_bytes)
+        if not isinstance(message, Fault):
             return reply
-        self._quarantine.take(_text(channel), fault, raw)
+        self._quarantine.take(_text(channel), message, raw)
         return None
 
 
@@ -68,16 +66,11 @@ class InspectedPubSub(PubSub):
 
 
 class InspectedRedis(redis.Redis):
-    """A client whose popped messages are inspected."""
+    """A client whose subscriptions are inspected."""
 
     def __init__(self, *args: Any, inspector: Inspector, **options: Any) -> None:
         self._inspector = inspector
         super().__init__(*args, **options)
-
-    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        """As Redis's; None for a malformed message, as if the queues were empty."""
-        reply = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]  # as above
-        return self._inspector.popped(reply) if command_name == "BRPOP" else reply
 
     def pubsub(self, **options: Any) -> InspectedPubSub:
         """A subscription whose messages are inspected."""
@@ -88,7 +81,6 @@ class _Inspected:
     """Mixed into a kombu Redis channel. `quarantine` comes from the transport options."""
 
     quarantine: Quarantine | None = None
-    sep: str
     pool: Any
     _shared_client: Any = None
     from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "quarantine")
@@ -97,8 +89,13 @@ class _Inspected:
         plain = super()._get_client()  # type: ignore[misc]  # a mixin of Channel
         if self.quarantine is None or plain is not redis.Redis:
             return plain
-        inspector = Inspector(self.quarantine, self.sep)
+        inspector = Inspector(self.quarantine)
         return lambda **options: InspectedRedis(inspector=inspector, **options)
+
+    def _parsed(self, queue: str, answer: Any) -> Any:
+        if self.quarantine is None:
+            return super()._parsed(queue, answer)  # type: ignore[misc]  # as above
+        return Inspector(self.quarantine).popped(queue, answer)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         """One client for all commands of the channel: kombu makes one for each of them, which costs
@@ -111,23 +108,25 @@ class _Inspected:
         return self._shared_client
 
 
-class InspectedChannel(_Inspected, OutlivingChannel, PromptChannel, kombu_redis.Channel):
+class InspectedChannel(  # type: ignore[misc]  # the stubs know a plain attribute `active_queues`
+    _Inspected, NotingChannel, OutlivingChannel, PromptChannel, kombu_redis.Channel
+):
     """A Redis channel that inspects."""
 
 
-class InspectedSentinelChannel(
-    _Inspected, OutlivingChannel, PromptChannel, kombu_redis.SentinelChannel
+class InspectedSentinelChannel(  # type: ignore[misc]  # as above
+    _Inspected, NotingChannel, OutlivingChannel, PromptChannel, kombu_redis.SentinelChannel
 ):
     """A Sentinel channel that inspects."""
 
 
-class InspectedTransport(kombu_redis.Transport):
+class InspectedTransport(NotingTransport, kombu_redis.Transport):
     """The transport behind `redis://` and `rediss://`."""
 
     Channel = InspectedChannel
 
 
-class InspectedSentinelTransport(kombu_redis.SentinelTransport):
+class InspectedSentinelTransport(NotingTransport, kombu_redis.SentinelTransport):
     """The transport behind `sentinel://`."""
 
     Channel = InspectedSentinelChannel

@@ -11,6 +11,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from worker.coordination.connection import Line
+
 _PREFIX = "muster:wake:"
 _AGAIN_SECONDS = 0.5
 _SILENCE_SECONDS = 5.0
@@ -36,6 +38,7 @@ class RedisWakeups:
         self._url = url
         self._log = log
         self._told = told
+        self._line = Line(url)
         self._redis: Redis | None = None
         self._pending: dict[tuple[str, str], float] = {}
         self._sending: asyncio.Task[None] | None = None
@@ -79,6 +82,7 @@ class RedisWakeups:
             # was cancelled within a timeout of the client may: both look at `_closing` as well.
             self._reading.cancel()
             await asyncio.wait({self._reading}, timeout=_AGAIN_SECONDS)
+        await self._line.close()
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -86,10 +90,8 @@ class RedisWakeups:
         while self._pending:
             batch, self._pending = self._pending, {}
             try:
-                async with self._connection().pipeline(transaction=False) as pipeline:
-                    for channel, notice in batch:
-                        pipeline.publish(_PREFIX + channel, notice)
-                    await pipeline.execute()
+                notices = [("PUBLISH", _PREFIX + channel, notice) for channel, notice in batch]
+                await self._line.ask(*notices)
                 self._told(time.monotonic() - min(batch.values()))
             except (RedisError, OSError) as error:
                 # Lost: whoever waits also looks by itself.

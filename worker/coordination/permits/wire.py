@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import json
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from worker.coordination.connection import connection
+from redis.exceptions import NoScriptError
+
+from worker.coordination.connection import Line
 from worker.coordination.permits.desk import MAX_BATCH, Batch, Desk, Held, Waiter
 from worker.coordination.permits.names import Grant, Name, quoted
 from worker.coordination.permits.scripts import NAMES, script
-
-_CONNECTIONS = 2
 
 Fields = list[Any]
 Reply = dict[str, Any]
@@ -22,7 +22,7 @@ NOTHING: Mapping[str, Any] = {"gives": [], "holds": [], "asks": []}
 
 
 class Wire:
-    """Runs scripts. Uses two connections at most: the desk's own calls, and reports.
+    """Runs scripts, one after the other.
 
     Nothing is sent again down here: what a repetition means is the desk's to judge.
 
@@ -31,33 +31,32 @@ class Wire:
     """
 
     def __init__(self, url: str) -> None:
-        self._redis = connection(url, connections=_CONNECTIONS)
-        self._scripts = {name: self._redis.register_script(script(name)) for name in NAMES}
+        self._line = Line(url)
+        self._scripts = {name: script(name) for name in NAMES}
+        self._hashes = {name: _sha1(text) for name, text in self._scripts.items()}
 
     async def call(self, name: str, said: Mapping[str, Any]) -> Reply:
         """Run a script, which is loaded first where the server does not know it.
 
         Raises:
             RedisError: Redis is away, or refuses.
+            OSError: Redis is away, or does not answer in time.
         """
         text = json.dumps(said, separators=(",", ":"))
-        answer = await _cancellable(self._scripts[name](args=[text]))
+        try:
+            (answer,) = await self._line.ask(("EVALSHA", self._hashes[name], 0, text))
+        except NoScriptError:
+            (answer,) = await self._line.ask(("EVAL", self._scripts[name], 0, text))
         reply: Reply = json.loads(answer)
         return reply
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._redis.aclose()
+        """Close the connection."""
+        await self._line.close()
 
 
-async def _cancellable(call: Awaitable[str]) -> str:
-    """The client sends with `asyncio.wait_for`, which loses cancellations before Python 3.12."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    answer = await call
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return answer
+def _sha1(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def gives_and_asks(batch: Batch) -> dict[str, list[Fields]]:
