@@ -21,12 +21,26 @@ class _Budget:
     used: Amount
     touched: float
     reserved: dict[str, tuple[Amount, float]] = field(default_factory=dict)
+    settled: dict[str, float] = field(default_factory=dict)
+
+    def settle(self, now: float, call: str, used: Amount) -> None:
+        """Count what a call used; once, however often it is told."""
+        self._forget_settled(now)
+        if call not in self.settled:
+            self.settled[call] = now + RESERVED_SECONDS
+            self.reserved.pop(call, None)
+            self.used = _sum(self.used, used)
 
     def set_aside(self, now: float) -> Amount:
         """What calls under way may use; those of nobody's are dropped."""
         live = {call: held for call, held in self.reserved.items() if held[1] > now}
         self.reserved = live
         return _sum(*(amount for amount, _ in live.values()))
+
+    def _forget_settled(self, now: float) -> None:
+        """They stand in the order of their times."""
+        while self.settled and next(iter(self.settled.values())) <= now:
+            del self.settled[next(iter(self.settled))]
 
 
 class InProcessBudgets:
@@ -67,8 +81,7 @@ class InProcessBudgets:
     async def settle(self, limit: BudgetLimit, call: str, used: Amount) -> None:
         """Put what was used in the place of the estimate."""
         budget = await self._of(limit.root_id)
-        budget.reserved.pop(call, None)
-        budget.used = _sum(budget.used, sensible(used))
+        budget.settle(self._clock(), call, sensible(used))
 
     def committed(self, limit: BudgetLimit, calls: Collection[str]) -> None:
         """Nothing to note: what this process counts is not lost before the process is."""

@@ -27,14 +27,16 @@ class Bucket:
         rate: Its rate as last named; None where it was only paused yet.
         paused: Until when nobody goes through.
         shift: Seconds by which pauses have put off those who wait, all told.
-        left: Shares of callers that went away with others behind them: where each ends (as if there
-            had been no pause) and its cost, in order.
+        moved: Seconds by which pauses and corrections have moved `paid`, all told.
+        left: Shares of callers that went away with others behind them: where each ends (as if
+            nothing had been moved) and what it takes up, in order.
     """
 
     paid: float
     rate: Rate | None = None
     paused: float = 0.0
     shift: float = 0.0
+    moved: float = 0.0
     left: list[tuple[float, float]] = field(default_factory=list)
 
     @property
@@ -44,20 +46,23 @@ class Bucket:
 
     def correct(self, now: float, cost: float) -> None:
         """Take `cost` without waiting, or give it back; during a pause never below empty."""
-        self.paid = max(self.paid, now - self.depth) + cost
+        before = max(self.paid, now - self.depth)
+        self.paid = before + cost
         self._keep_within(now)
+        self.moved += self.paid - before
 
     def give_back(self, now: float, cost: float, mark: Mark) -> None:
         """Give back a share that nobody used.
 
-        The end of the queue is undone, back to the last caller that is still there. A share with
-        others behind it is kept until then, or lapses when its moment comes: they keep their
+        The end of the queue is undone, back to the last caller that is still there or has gone. A
+        share with others behind it is kept until they go away too, if they do: they keep their
         moments, so handing it to a newcomer would let two go where one may.
         """
-        insort(self.left, (mark.paid - mark.shift, cost))
-        while self.left and self.left[-1][0] + self.shift >= self.paid - _SAME:
+        insort(self.left, (mark.end, mark.lift + cost))
+        while self.left and self.left[-1][0] + self.moved >= self.paid - _SAME:
             self.paid -= self.left.pop()[1]
-        self.left = [share for share in self.left if share[0] + self.shift > now]
+        full = now - self.depth
+        self.left = [share for share in self.left if share[0] + self.moved > full]
         self._keep_within(now)
 
     def pause(self, now: float, seconds: float) -> None:
@@ -66,6 +71,7 @@ class Bucket:
         if until > since:
             self.paid = max(self.paid, since) + until - since
             self.shift += until - since
+            self.moved += until - since
             self.paused = until
 
     def put_off(self, go: float, mark: Mark) -> float:
@@ -78,8 +84,9 @@ class Bucket:
 
     def take(self, go: float, cost: float) -> Mark:
         """Take `cost` for a caller that goes at `go`."""
-        self.paid = max(self.paid, go - self.depth) + cost
-        return Mark(self.paid, self.shift)
+        lift = max(0.0, go - self.depth - self.paid)
+        self.paid += lift + cost
+        return Mark(self.paid - self.moved, lift, self.shift)
 
     def report(self, now: float, key: str) -> BucketReport:
         """Say what is in it."""

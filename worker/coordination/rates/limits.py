@@ -111,8 +111,12 @@ class Limits:
         return await ticket.told
 
     def _give_back(self, ticket: Ticket) -> None:
-        """What is not taken yet is given back by `_tell`, when it is known."""
-        if ticket.marks and not self._closed:
+        """Once: a caller may go away just as `_tell` learns what was taken for it.
+
+        What is not taken yet is given back by `_tell`, when it is known.
+        """
+        if ticket.marks and not ticket.returned and not self._closed:
+            ticket.returned = True
             self._turn.returned.append(ticket)
             self._start()
 

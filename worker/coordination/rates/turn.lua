@@ -8,23 +8,25 @@
 --             paid          when all that was taken has flowed in; in the future: debt
 --             paused        until when nobody goes through
 --             shift         seconds by which pauses have put off those who wait, all told
+--             moved         seconds by which pauses and corrections have moved `paid`, all told
 --             amount, seconds, burst      its rate as last named; missing where nobody named it
--- and <bucket's key>:left   zset: "<paid> <cost>" of callers that went away with others behind them,
---             by where their shares end as if there had been no pause
+-- and <bucket's key>:left   zset: "<end> <cost and lift>" of the shares of callers that went away
+--             with others behind them, by where they end as if nothing had been moved
 --
 -- ARGV: the turn's number, then lists, each led by its length:
 --   buckets    name, amount, seconds, burst ('' where unknown), and what the process remembers of
---              it: born, paid, paused, shift ('' where it remembers nothing)
+--              it: born, paid, paused, shift, moved ('' where it remembers nothing)
 --   corrected  bucket, cost
---   returned   bucket, cost, paid, shift
+--   returned   bucket, cost, end, lift
 --   paused     bucket, seconds
 --   confirmed  go, then a list of: bucket, shift
 --   asked      a list of: bucket, cost
 -- A bucket is given as its place in the list from 1; costs are seconds of its flow.
 --
 -- Returns numbers in one string, parted by blanks: the time; for each bucket born, paid, paused,
--- shift; for each one confirmed when it may go; for each one asked when it may go and, for each of
--- its wants, `paid` after it.
+-- shift, moved; for each one confirmed when it may go; for each one asked when it may go and, for
+-- each of its wants, where its share ends as if nothing had been moved, and its lift: what will
+-- overflow until its caller goes, and comes back with the share.
 --
 -- The maths is that of `bucket.py`.
 
@@ -57,12 +59,13 @@ local function tell(value) told[#told + 1] = exact(value) end
 
 -- Whoever remembers the bucket from before a flush adds what was taken until then; the newest
 -- memory counts, and none counts twice.
-local function remember(bucket, born, paid, paused, shift)
+local function remember(bucket, born, paid, paused, shift, moved)
   if not born or born == bucket.born then return end
   local known = math.max(bucket.base, bucket.born - bucket.depth)
   if paid > known then
     bucket.paid = bucket.paid + paid - known
     bucket.base = paid
+    bucket.moved = moved
   end
   bucket.paused = math.max(bucket.paused, paused)
   bucket.shift = math.max(bucket.shift, shift)
@@ -72,7 +75,7 @@ local function load()
   local bucket = {key = KEYS[#buckets + 3], name = word()}
   bucket.amount, bucket.seconds, bucket.burst = number(), number(), number()
   local found = redis.call('HMGET', bucket.key, 'born', 'base', 'paid', 'paused', 'shift',
- 'amount', 'seconds', 'burst')
+    'amount', 'seconds', 'burst', 'moved')
   if not bucket.amount and found[6] then
     bucket.amount, bucket.seconds, bucket.burst =
       tonumber(found[6]), tonumber(found[7]), tonumber(found[8])
@@ -83,7 +86,8 @@ local function load()
   bucket.base = tonumber(found[2]) or bucket.paid
   bucket.paused = tonumber(found[4]) or 0
   bucket.shift = tonumber(found[5]) or 0
-  remember(bucket, number(), number(), number(), number())
+  bucket.moved = tonumber(found[9]) or 0
+  remember(bucket, number(), number(), number(), number(), number())
   if not found[1] then redis.call('SADD', INDEX, bucket.name) end
   buckets[#buckets + 1] = bucket
 end
@@ -95,21 +99,23 @@ end
 
 local function correct()
   local bucket, cost = buckets[number()], number()
-  bucket.paid = math.max(bucket.paid, now - bucket.depth) + cost
+  local before = math.max(bucket.paid, now - bucket.depth)
+  bucket.paid = before + cost
   keep_within(bucket)
+  bucket.moved = bucket.moved + bucket.paid - before
 end
 
 local function give_back()
-  local bucket, cost, paid, shift = buckets[number()], number(), number(), number()
+  local bucket, cost, ends, lift = buckets[number()], number(), word(), number()
   local left = bucket.key .. ':left'
-  redis.call('ZADD', left, exact(paid - shift), exact(paid) .. ' ' .. exact(cost))
+  redis.call('ZADD', left, ends, ends .. ' ' .. exact(cost + lift))
   while true do
     local last = redis.call('ZREVRANGE', left, 0, 0, 'WITHSCORES')
-    if not last[1] or tonumber(last[2]) + bucket.shift < bucket.paid - SAME then break end
+    if not last[1] or tonumber(last[2]) + bucket.moved < bucket.paid - SAME then break end
     bucket.paid = bucket.paid - tonumber(string.match(last[1], '%S+$'))
     redis.call('ZREM', left, last[1])
   end
-  redis.call('ZREMRANGEBYSCORE', left, '-inf', exact(now - bucket.shift))
+  redis.call('ZREMRANGEBYSCORE', left, '-inf', exact(now - bucket.depth - bucket.moved))
   redis.call('PEXPIRE', left, IDLE_MS)
   keep_within(bucket)
 end
@@ -120,6 +126,7 @@ local function pause()
   if till > since then
     bucket.paid = math.max(bucket.paid, since) + till - since
     bucket.shift = bucket.shift + till - since
+    bucket.moved = bucket.moved + till - since
     bucket.paused = till
   end
 end
@@ -145,14 +152,17 @@ local function ask()
   tell(go)
   for _, share in ipairs(shares) do
     local bucket, cost = share[1], share[2]
-    bucket.paid = math.max(bucket.paid, go - bucket.depth) + cost
-    tell(bucket.paid)
+    local lift = math.max(0, go - bucket.depth - bucket.paid)
+    bucket.paid = bucket.paid + lift + cost
+    tell(bucket.paid - bucket.moved)
+    tell(lift)
   end
 end
 
 local function save(bucket)
   redis.call('HSET', bucket.key, 'born', exact(bucket.born), 'base', exact(bucket.base),
-    'paid', exact(bucket.paid), 'paused', exact(bucket.paused), 'shift', exact(bucket.shift))
+    'paid', exact(bucket.paid), 'paused', exact(bucket.paused), 'shift', exact(bucket.shift),
+    'moved', exact(bucket.moved))
   if bucket.amount then
     redis.call('HSET', bucket.key, 'amount', exact(bucket.amount),
       'seconds', exact(bucket.seconds), 'burst', exact(bucket.burst))
@@ -171,7 +181,7 @@ each(ask)
 local answer = {exact(now)}
 for _, bucket in ipairs(buckets) do
   save(bucket)
-  for _, part in ipairs({'born', 'paid', 'paused', 'shift'}) do
+  for _, part in ipairs({'born', 'paid', 'paused', 'shift', 'moved'}) do
     answer[#answer + 1] = exact(bucket[part])
   end
 end

@@ -20,11 +20,13 @@ class Mark:
     """Where a caller's share ends in a bucket: to find out later whether anybody is behind it.
 
     Attributes:
-        paid: The bucket's `paid` right after the share was taken.
-        shift: Its `shift` at that time.
+        end: The bucket's `paid` right after the share was taken, less its `moved`.
+        lift: What will overflow until its caller goes: comes back with the share.
+        shift: The bucket's `shift` at that time.
     """
 
-    paid: float
+    end: float
+    lift: float
     shift: float
 
 
@@ -38,6 +40,7 @@ class Ticket:
         go: When it was allowed to go, by the ledger's clock, as its shares were taken.
         due: The same with the pauses that have come up since.
         marks: Its shares, by key; empty until they are taken.
+        returned: Whether they were given back.
     """
 
     wants: Sequence[RateWant]
@@ -45,6 +48,7 @@ class Ticket:
     go: float = 0.0
     due: float = 0.0
     marks: dict[str, Mark] = field(default_factory=dict)
+    returned: bool = False
 
 
 @dataclass(slots=True)

@@ -13,9 +13,10 @@ _UNKNOWN = ("", "", "")
 
 Word = str | float | int
 Memory = tuple[str, ...]
-"""What a process remembers of a bucket: `born`, `paid`, `paused`, `shift`, as Redis wrote them."""
+"""What a process remembers of a bucket, as Redis wrote it: see `_REMEMBERED`."""
 
-NO_MEMORY: Memory = ("", "", "", "")
+_REMEMBERED = ("born", "paid", "paused", "shift", "moved")
+NO_MEMORY: Memory = ("",) * len(_REMEMBERED)
 
 
 def bucket_key(name: str) -> str:
@@ -83,7 +84,7 @@ class TurnWire:
         for ticket in tickets:
             for want in ticket.wants:
                 mark = ticket.marks[want.key]
-                yield [*self._share(want), mark.paid, mark.shift]
+                yield [*self._share(want), mark.end, mark.lift]
 
     def _confirmed(self, ticket: Ticket) -> list[Word]:
         marks = ticket.marks.items()
@@ -93,8 +94,8 @@ class TurnWire:
 def _take(ticket: Ticket, words: Iterator[str], memories: Mapping[str, Memory]) -> None:
     ticket.go = ticket.due = float(next(words))
     for want in ticket.wants:
-        shift = float(memories[want.key][-1])
-        ticket.marks[want.key] = Mark(float(next(words)), shift)
+        shift = float(memories[want.key][_REMEMBERED.index("shift")])
+        ticket.marks[want.key] = Mark(float(next(words)), float(next(words)), shift)
 
 
 def _listed(items: Iterable[Iterable[Word]]) -> list[Word]:
