@@ -36,6 +36,7 @@ async def dead_holder(redis_url: str, history: History) -> None:
     living.discard("dead-1")
     async with looking(second):
         await second.acquire(PermitAsk(agent=_AGENT, run_id="r2", step="s0", limit=2))
+    await second.look()  # one round at least, whole
     await second.close()
     for agent in await third.report():
         for holder in agent.holders:
