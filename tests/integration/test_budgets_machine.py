@@ -314,7 +314,7 @@ class RedisMachine(Machine):
     def forget_scripts(self) -> None:
         self.redis.script_flush()
 
-    @rule(where=_WHERE, losses=st.lists(st.sampled_from(LOSSES), max_size=3))
+    @rule(where=_WHERE, losses=st.lists(st.sampled_from(LOSSES), min_size=1, max_size=3))
     def lose(self, where: int, losses: list[str]) -> None:
         self.budgets[where]._line._redis.coming += losses
 

@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
     def forget_scripts(self) -> None:
         self.redis.script_flush()
 
-    @rule(where=_WHERE, losses=st.lists(st.sampled_from(LOSSES), max_size=3))
+    @rule(where=_WHERE, losses=st.lists(st.sampled_from(LOSSES), min_size=1, max_size=3))
     def lose(self, where: int, losses: list[str]) -> None:
         self.limits[1][where]._ledger._redis.coming += losses
 

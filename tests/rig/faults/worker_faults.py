@@ -17,7 +17,7 @@ from tests.rig.faults.slot import Slot
 from tests.services.waiting import wait_until
 
 _BUSY_SECONDS = 20.0
-_CHILD_SECONDS = 180.0
+_CHILD_SECONDS = 300.0
 
 
 def kill_worker(rig: FaultRig, chance: random.Random) -> None:
