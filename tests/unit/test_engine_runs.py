@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -131,6 +132,30 @@ def test_an_unknown_agent_and_a_wrong_input_fail_the_run_with_what_to_do() -> No
             assert "Did you mean 'shout'?" in failure.message
 
     asyncio.run(scenario())
+
+
+def test_a_step_that_was_stopped_for_the_cancellation_does_not_fail_its_run() -> None:
+    async def scenario() -> None:
+        async with rigged() as rig:
+            rig.consumer = "b"
+            run_id = await rig.accept("remote", {"text": "gate"})
+            running = asyncio.create_task(rig.execute(run_id, "a"))
+            executing = rig.worker("b").engine.steps
+            await rig.until(_true(lambda: executing.executes(run_id, "far")), "the step runs on b")
+            await rig.journal.cancel(run_id, "no longer wanted")
+            executing.revoke(run_id, "far")  # b has beaten, a has not yet
+            assert await running is RunState.CANCELLED
+            told = checked_events(await rig.events(run_id))
+            assert told[-2:] == ["step.failed", "run.cancelled"]
+
+    asyncio.run(scenario())
+
+
+def _true(holds: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return holds()
+
+    return look
 
 
 def test_a_cancelled_run_ends_and_its_agent_is_stopped() -> None:

@@ -105,6 +105,10 @@ class RunExecution:
         self.stop(reason)
         await _for_ever()
 
+    async def cancelled(self, reason: str) -> None:
+        """Stop the run because somebody cancelled it; never returns to flow code."""
+        await self._tell_cancelled(reason)
+
     def suspend(self, waits: Waits) -> None:
         """Drop the run until the first of what it waits for has come."""
         self.waits = waits

@@ -11,7 +11,7 @@ from typing import Any
 from envelope.approval import Approval, ApprovalRequest
 from envelope.canonical import canonical_json
 from envelope.envelope import Envelope
-from envelope.errors import NonDeterminism, WaitTimedOut
+from envelope.errors import Cancelled, NonDeterminism, WaitTimedOut
 from envelope.failure import Failure, StepFailed
 from envelope.ports.journal_rows import (
     SETTLED_STATES,
@@ -32,6 +32,7 @@ from worker.engine.inline_step import InlineStep
 from worker.engine.masking import masked_json
 from worker.engine.parts import EngineParts
 from worker.engine.permit import permit, permit_ask
+from worker.engine.persist import until_written
 from worker.engine.run_journal import RunJournal
 from worker.engine.run_lock import held_lock
 from worker.engine.waiting import WaitingSteps
@@ -82,6 +83,10 @@ class DurableSteps:
 
     async def run(self, call: StepCall) -> Envelope:
         """Return the step's envelope, recorded or fresh."""
+        async with self._cancellation_first():
+            return await self._run(call)
+
+    async def _run(self, call: StepCall) -> Envelope:
         recorded = await self._meet(call)
         if recorded is not None and recorded.state in SETTLED_STATES:
             await asyncio.sleep(0)  # branches of a replay start in the order of the first time
@@ -126,6 +131,10 @@ class DurableSteps:
 
     async def child(self, call: ChildCall) -> Envelope:
         """Start a child run once, wait for its end, keep its outcome."""
+        async with self._cancellation_first():
+            return await self._child(call)
+
+    async def _child(self, call: ChildCall) -> Envelope:
         known = self._history.value(call.slot)
         if known is None:
             await self._execution.boundary()
@@ -136,6 +145,25 @@ class DurableSteps:
             kept = StepState.SUCCEEDED if ended.state is RunState.SUCCEEDED else _NOT_KEPT
             self._journal.submit(recorded_value(call.slot, "child", json.loads(known), kept))
         return self._children.envelope(call, known)
+
+    @asynccontextmanager
+    async def _cancellation_first(self) -> AsyncIterator[None]:
+        """What was stopped because the run was cancelled may be heard of before the cancellation.
+
+        The run must not fail of it.
+        """
+        try:
+            yield
+        except StepFailed as failed:
+            if failed.failure.code == Cancelled.code and not self._execution.undoing:
+                await self._heed_cancellation()
+            raise
+
+    async def _heed_cancellation(self) -> None:
+        journal, run_id = self._parts.journal, self._execution.run.run_id
+        run = await until_written(lambda: journal.run(run_id), self._parts.log)
+        if run is not None and run.cancel_reason is not None:
+            await self._execution.cancelled(run.cancel_reason)
 
     async def once(self, slot: str, make: Callable[[], Awaitable[Any]]) -> Any:
         """Return the value recorded under `slot`, or make, record and return it."""
