@@ -10,6 +10,7 @@ import redis as redis_py
 from kombu import Consumer, Exchange, Queue
 
 from tests.conformance import permits_redis
+from tests.services.redis_server import PrivateRedis
 from worker.quarantine.quarantine import Quarantine
 from worker.quarantine.sinks import MemorySink
 from worker.quarantine.transport import InspectedConnection
@@ -171,3 +172,25 @@ def test_a_prefix_of_all_keys_is_obeyed(redis_url: str, redis: Any) -> None:
     rig.turn()
     assert not redis.exists("pre:unacked", "pre:unacked_index", "unacked", "unacked_index")
     rig.connection.close()
+
+
+def test_a_channel_that_could_not_close_is_closed_again_without_its_transport() -> None:
+    """As kombu does when Redis is away: a worker that stumbles here consumes no more."""
+    server = PrivateRedis().start()
+    try:
+        rig = Rig(server.url)
+        rig.send("a", "b")
+        rig.take().ack()
+        rig.take()  # noted: one acknowledgement, one message
+        rig.turn()
+        rig.send("c")
+        rig.take().ack()
+        rig.turn()  # a question is under way, its notes too
+        server.kill()
+        with pytest.raises((OSError, redis_py.ConnectionError)):
+            rig.channel.close()
+        rig.channel.connection.client = None
+        rig.channel.close()
+        assert rig.channel.closed
+    finally:
+        server.close()

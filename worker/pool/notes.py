@@ -63,9 +63,13 @@ class NotingQoS(kombu_redis.QoS):
         super().restore_by_tag(tag, client, leftmost)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """At the end: puts back what is not acknowledged, as far as Redis knows of it."""
-        self._recall()
-        self.send()
+        """At the end: puts back what is not acknowledged, as far as Redis knows of it.
+
+        A channel that could not close because Redis was away is closed again, without a connection.
+        """
+        if self.channel.do_restore:
+            self._recall()
+            self.send()
         super().restore_unacked_once(stderr)
 
     def depart(self) -> list[Note]:
