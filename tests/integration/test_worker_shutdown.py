@@ -73,6 +73,18 @@ def test_sigquit_waits_no_longer_than_the_application_needs(
     assert broker.settled()
 
 
+def test_an_error_of_the_consumer_ends_the_worker_at_a_step(
+    broker: Broker, start_worker: StartWorker
+) -> None:
+    worker = start_worker(broker).ready()
+    broker.send("probe.drained")  # sixty seconds of small steps
+    until(lambda: hanging(broker), what="the body runs")
+    broker.send("probe.break_the_consumer")
+    assert worker.wait(20) != 0  # a supervisor starts it anew
+    assert broker.traces("drain") == [{"what": "drain", "how": "Warm", "on_process_loop": True}]
+    assert len(broker.traces("stopped at a step")) == 1
+
+
 @pytest.mark.parametrize("seconds", ["0", "1"])
 def test_sigquit_returns_unfinished_messages_to_the_queue(
     broker: Broker, start_worker: StartWorker, seconds: str

@@ -42,6 +42,15 @@ class WorkerProgram(Worker):
         known = known_queues(self.app)
         super().setup_queues(expand(include, known), expand(exclude, known))
 
+    def stop(self, in_sighandler: bool = False, exitcode: int | None = None) -> None:
+        """Announces the shutdown, whatever caused it, then waits until all tasks have ended.
+
+        After an error of the consumer no signal has announced it, and runs would wait for ever for
+        steps that nobody fetches any more.
+        """
+        self.app.drain.announce("Warm")
+        super().stop(in_sighandler=in_sighandler, exitcode=exitcode)
+
     def wait_for_soft_shutdown(self) -> None:  # type: ignore[override]  # the stubs err
         """Announces the shutdown, then waits until all tasks have ended or the time is up."""
         self.app.drain.announce("Cold")

@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import current_task
 from celery.exceptions import Reject
+from kombu.asynchronous import get_event_loop
 
 from tests.integration.celery_probe.app import app
 from tests.integration.celery_probe.trace import client, leave
@@ -153,6 +154,16 @@ async def drained(self: Any) -> None:
             return
 
 
+async def break_the_consumer() -> None:
+    """Make Celery's hub meet an error that nobody expects."""
+    await asyncio.sleep(0)
+    get_event_loop().call_soon(_break)
+
+
+def _break() -> None:
+    raise RuntimeError("the consumer is broken")
+
+
 @app.drain.on_drain
 async def _note_drain(how: str) -> None:
     leave("drain", how=how, on_process_loop=asyncio.get_running_loop() is process_loop())
@@ -166,7 +177,7 @@ def plain(seconds: float) -> str:
 
 BODIES: list[Callable[..., Coroutine[Any, Any, Any]]] = [
     *(add, tick, nap, wait_a_second, fail, hang, hang_and_refuse_to_end),
-    *(catch_soft_limit, soft_limit_in_a_group, exit_process, reject),
+    *(catch_soft_limit, soft_limit_in_a_group, exit_process, reject, break_the_consumer),
 ]
 for body in BODIES:
     register(app, f"probe.{body.__name__}", body)
