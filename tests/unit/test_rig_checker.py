@@ -357,6 +357,19 @@ def test_a_paused_caller_s_call_does_not_count_once_its_lease_is_over() -> None:
     assert [violation.name for violation in check(too_soon)] == ["above the limit"]
 
 
+@pytest.mark.parametrize("kind", ["freeze", "database freeze", "database mute"])
+def test_a_call_does_not_count_once_its_caller_was_kept_from_renewing_its_lease(kind: str) -> None:
+    kept = with_lines(*fault(kind, A, 2.0, 20.0), call(1.0, 21.0), call(5.0, 6.0, B))
+    assert check(kept) == []
+    not_for_long = with_lines(*fault(kind, A, 2.0, 3.0), call(1.0, 21.0), call(5.0, 6.0, B))
+    assert [violation.name for violation in check(not_for_long)] == ["above the limit"]
+
+
+def test_a_caller_that_is_cut_off_from_redis_alone_holds_its_lease() -> None:
+    cut = with_lines(*fault("redis mute", A, 2.0, 20.0), call(1.0, 21.0), call(5.0, 6.0, B))
+    assert [violation.name for violation in check(cut)] == ["above the limit"]
+
+
 def test_calls_that_follow_each_other_are_within_a_limit_of_one() -> None:
     assert check(with_lines(call(1.0, 2.0), call(2.0, 3.0))) == []
 

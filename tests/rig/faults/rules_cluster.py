@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tests.rig.faults.facts import Facts
+from tests.rig.faults.facts import Facts, Fault
 from tests.rig.faults.history import Line
 from tests.rig.faults.rules_steps import NOTICE_SECONDS
 from tests.rig.faults.violation import Violation
@@ -39,13 +39,20 @@ def peak(facts: Facts, agent: str) -> tuple[int, float]:
 
 
 def _held_until(facts: Facts, line: Line) -> float:
-    """When the call ended, or when its paused caller's lease did: its permit is others' by then."""
-    pauses = [
-        max(line["begun"], fault.begun + facts.lease - facts.heartbeat)
+    """When the call ended, or when its caller's lease did: its permit is others' by then."""
+    lapses = [
+        max(line["begun"], lapse)
         for fault in facts.faults_of(line["pid"])
-        if fault.kind == "freeze" and fault.begun < line["ended"]
+        if (lapse := _lapse_by(facts, fault)) is not None and fault.begun < line["ended"]
     ]
-    return float(min([line["ended"], *pauses]))
+    return float(min([line["ended"], *lapses]))
+
+
+def _lapse_by(facts: Facts, fault: Fault) -> float | None:
+    """When a worker's lease may have lapsed: one that was paused, or cut off from the journal."""
+    lapse = fault.begun + facts.lease - facts.heartbeat
+    keeps_from_beating = fault.kind == "freeze" or fault.kind.startswith("database ")
+    return lapse if keeps_from_beating and lapse <= fault.ended else None
 
 
 def permits_return(facts: Facts) -> Iterator[Violation]:
