@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,6 +31,8 @@ class AgentDefinition:
         inline: Runs in the run's own process instead of on the agent's queue.
         timeout_seconds: Longest execution of one attempt; None for no limit.
         retries: When a failed attempt is repeated.
+        rate_limit: The rate as a token bucket.
+        is_async: Whether the code is `async def`; a plain `def` runs in a thread.
     """
 
     name: str
@@ -42,18 +44,16 @@ class AgentDefinition:
     inline: bool
     timeout_seconds: float | None
     retries: RetryPolicy
+    rate_limit: Rate | None = field(init=False)
+    is_async: bool = field(init=False)
 
-    @property
-    def rate_limit(self) -> Rate | None:
-        """The rate as a token bucket."""
-        return parse_rate(self.rate) if self.rate is not None else None
+    def __post_init__(self) -> None:
+        """Work out once what every step asks."""
+        limit = parse_rate(self.rate) if self.rate is not None else None
+        object.__setattr__(self, "rate_limit", limit)
+        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.function))
 
     @property
     def where(self) -> str:
         """Module and name of the code."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the code is `async def`; a plain `def` runs in a thread."""
-        return inspect.iscoroutinefunction(self.function)

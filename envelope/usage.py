@@ -25,6 +25,8 @@ class Usage(Contract):
     price_version: str | None = None
 
     def __add__(self, other: Usage) -> Usage:
+        if vars(other) == _NOTHING:
+            return self  # most steps call no model
         return Usage(
             requests=self.requests + other.requests,
             input_tokens=self.input_tokens + other.input_tokens,
@@ -32,3 +34,6 @@ class Usage(Contract):
             cost_usd=self.cost_usd + other.cost_usd,
             price_version=other.price_version or self.price_version,
         )
+
+
+_NOTHING = vars(Usage())

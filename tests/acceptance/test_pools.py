@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from envelope.errors import RunFailed
 from tests.rig.cluster import Cluster, events_of
 from tests.rig.traced_flows import TOGETHER
 
@@ -63,3 +64,21 @@ def test_celery_s_own_lines_name_run_step_and_trace(cluster: Cluster) -> None:
     assert {line["task"] for line in told} == {"run.ticks", "agent.far-tick"}
     assert {(line["run"], line["trace_id"]) for line in told} == {(run.id, trace_id)}
     assert all("step" in line for line in told if line["task"] == "agent.far-tick")
+
+
+@pytest.mark.timeout(120)
+def test_to_celery_a_failed_run_is_a_failed_task_and_no_surprise(cluster: Cluster) -> None:
+    worker = cluster.start()
+    with cluster.client() as muster:
+        run = muster.enqueue("failing", {"name": "bad", "steps": 1, "seconds": 0.0})
+        with pytest.raises(RunFailed):
+            run.result(timeout=60)
+        retried = [event for event in events_of(muster, run.id) if event.type == "step.started"]
+        assert len(retried) == 1
+    assert worker.terminate() == 0
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line[:1] == "{"]
+    told = [line for line in lines if "raised expected: Unsuccessful" in line["event"]]
+    assert {line["task"] for line in told} == {"run.failing", "agent.far-failure"}
+    assert {line["run"] for line in told} == {run.id}
+    assert {line["level"] for line in told} == {"info"}
+    assert not any("cannot be done" in line["event"] for line in told)

@@ -91,6 +91,12 @@ async def far_poison(ctx: Any, request: Poison) -> Envelope:
     _kill(request.how)
 
 
+@agent("far-failure")
+async def far_failure(_ctx: Any, _request: Tick) -> Envelope:
+    """Fail for good, at once."""
+    raise ValueError("it cannot be done")
+
+
 def _kill(how: str) -> NoReturn:
     while how == "loop":
         pass  # the event loop never turns again
@@ -106,6 +112,12 @@ async def ticks(ctx: Any, request: Ticks) -> Envelope:
         made = await ctx.call(agent_name, Tick(number=number, seconds=request.seconds))
         records += made.records
     return Envelope.from_records(records, source="ticks")
+
+
+@orchestrator("failing")
+async def failing(ctx: Any, _request: Ticks) -> Envelope:
+    """A step on a queue fails, and the run of it."""
+    return await ctx.call("far-failure", Tick(number=0))
 
 
 @orchestrator("fan")

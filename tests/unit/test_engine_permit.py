@@ -9,7 +9,7 @@ from typing import Any
 
 from envelope.ports.permits import PermitAsk
 from worker.engine.hold import Hold
-from worker.engine.permit import HeldPermit, permit
+from worker.engine.permit import HeldPermit
 
 ASK = PermitAsk(agent="lapsing", run_id="r", step="s", limit=1, tenant="t", priority=0)
 LEASE = 60.0
@@ -42,7 +42,7 @@ def _parts() -> Any:
 def test_a_permit_is_asked_for_once_while_the_lease_holds() -> None:
     async def body() -> None:
         parts = _parts()
-        async with permit(parts, ASK) as held:
+        async with HeldPermit(parts, ASK) as held:
             await held.assured()
             await held.assured()
         assert (parts.permits.asks, parts.permits.given) == (1, 1)
@@ -53,7 +53,7 @@ def test_a_permit_is_asked_for_once_while_the_lease_holds() -> None:
 def test_after_a_lapse_nothing_begins_before_the_permit_is_granted_anew() -> None:
     async def body() -> None:
         parts = _parts()
-        async with permit(parts, ASK) as held:
+        async with HeldPermit(parts, ASK) as held:
             parts.hold.renewed(time.monotonic() - 2 * LEASE, lapsed=False)  # it is over by now
             assured = asyncio.create_task(held.assured())
             await asyncio.sleep(0)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Self
 
 from agents.definition import AgentDefinition
 from envelope.ports.journal_rows import Run
@@ -24,12 +23,25 @@ def permit_ask(run: Run, step: str, agent: AgentDefinition) -> PermitAsk:
 
 
 class HeldPermit:
-    """A permit that was granted to a step of this process."""
+    """A permit that a step of this process holds inside `async with`.
+
+    It is given back at the end, unless another process has taken it over.
+    """
+
+    __slots__ = ("_ask", "_lapses", "_parts")
 
     def __init__(self, parts: EngineParts, ask: PermitAsk) -> None:
         self._parts = parts
         self._ask = ask
         self._lapses = parts.hold.lapses
+
+    async def __aenter__(self) -> Self:
+        await self._parts.permits.acquire(self._ask)
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        ask = self._ask
+        self._parts.permits.release(ask.agent, ask.run_id, ask.step)
 
     async def assured(self) -> None:
         """Return when the lease holds and the permit is the step's.
@@ -42,14 +54,3 @@ class HeldPermit:
             self._lapses = self._parts.hold.lapses
             await self._parts.permits.acquire(self._ask)
             await self._parts.hold.assured()
-
-
-@asynccontextmanager
-async def permit(parts: EngineParts, ask: PermitAsk) -> AsyncIterator[HeldPermit]:
-    """Hold the permit; give it back unless another process has taken it over."""
-    held = HeldPermit(parts, ask)
-    await parts.permits.acquire(ask)
-    try:
-        yield held
-    finally:
-        parts.permits.release(ask.agent, ask.run_id, ask.step)

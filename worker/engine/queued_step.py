@@ -29,7 +29,7 @@ from worker.engine.isolation import suspected
 from worker.engine.masking import masked_failure, masked_json
 from worker.engine.metering import StepMeter
 from worker.engine.parts import EngineParts
-from worker.engine.permit import HeldPermit, permit, permit_ask
+from worker.engine.permit import HeldPermit, permit_ask
 from worker.engine.persist import uninterrupted, until_written
 from worker.engine.step_context import step_context
 from worker.engine.writes import Outcome, attempt_record, retried, settled_event
@@ -112,7 +112,8 @@ class _Execution:
     async def run(self) -> StepState | None:
         agent = AGENTS.get(self._step.agent)
         try:
-            async with permit(self._parts, permit_ask(self._run, self._step.step, agent)) as held:
+            ask = permit_ask(self._run, self._step.step, agent)
+            async with HeldPermit(self._parts, ask) as held:
                 if not await self._may_begin(held):
                     return None
                 return await self._settle(await self._worked(agent, held))

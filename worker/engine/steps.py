@@ -31,7 +31,7 @@ from worker.engine.history import History
 from worker.engine.inline_step import InlineStep
 from worker.engine.masking import masked_json
 from worker.engine.parts import EngineParts
-from worker.engine.permit import permit, permit_ask
+from worker.engine.permit import HeldPermit, permit_ask
 from worker.engine.persist import until_written
 from worker.engine.run_journal import RunJournal
 from worker.engine.run_lock import held_lock
@@ -83,8 +83,11 @@ class DurableSteps:
 
     async def run(self, call: StepCall) -> Envelope:
         """Return the step's envelope, recorded or fresh."""
-        async with self._cancellation_first():
+        try:
             return await self._run(call)
+        except StepFailed as failed:
+            await self._cancellation_first(failed)
+            raise
 
     async def _run(self, call: StepCall) -> Envelope:
         recorded = await self._meet(call)
@@ -131,8 +134,11 @@ class DurableSteps:
 
     async def child(self, call: ChildCall) -> Envelope:
         """Start a child run once, wait for its end, keep its outcome."""
-        async with self._cancellation_first():
+        try:
             return await self._child(call)
+        except StepFailed as failed:
+            await self._cancellation_first(failed)
+            raise
 
     async def _child(self, call: ChildCall) -> Envelope:
         known = self._history.value(call.slot)
@@ -146,20 +152,13 @@ class DurableSteps:
             self._journal.submit(recorded_value(call.slot, "child", json.loads(known), kept))
         return self._children.envelope(call, known)
 
-    @asynccontextmanager
-    async def _cancellation_first(self) -> AsyncIterator[None]:
+    async def _cancellation_first(self, failed: StepFailed) -> None:
         """What was stopped because the run was cancelled may be heard of before the cancellation.
 
         The run must not fail of it.
         """
-        try:
-            yield
-        except StepFailed as failed:
-            if failed.failure.code == Cancelled.code and not self._execution.undoing:
-                await self._heed_cancellation()
-            raise
-
-    async def _heed_cancellation(self) -> None:
+        if failed.failure.code != Cancelled.code or self._execution.undoing:
+            return
         journal, run_id = self._parts.journal, self._execution.run.run_id
         run = await until_written(lambda: journal.run(run_id), self._parts.log)
         if run is not None and run.cancel_reason is not None:
@@ -229,7 +228,7 @@ class DurableSteps:
     async def _run_inline(self, call: StepCall, recorded: Step | None) -> Envelope:
         attempt = recorded.attempt + 1 if recorded else 1
         parts, execution, journal = self._parts, self._execution, self._journal
-        async with permit(parts, permit_ask(execution.run, call.slot, call.agent)) as held:
+        async with HeldPermit(parts, permit_ask(execution.run, call.slot, call.agent)) as held:
             await execution.boundary()
             with execution.busy():
                 step = InlineStep(parts, execution, journal, call, attempt, self._kind, held)

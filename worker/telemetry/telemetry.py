@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
-from agents.cache_watch import CACHE_WATCH, CacheKind
+from agents.cache_watch import CACHE_WATCH, CacheKind, CacheWatch
 from agents.context import StepContext
-from agents.llm.watch import WATCH, Answered, Operation
+from agents.llm.watch import WATCH, Answered, Operation, Watch
 from agents.registry import AGENTS
 from envelope.errors import Fenced
 from envelope.ports.effects import Effects
@@ -77,8 +77,7 @@ class Telemetry:
         try:
             with (
                 logging_context(run=run.run_id, trace_id=run.trace_id),
-                self.tracer.run(claim) as span,
-                self._watching(),
+                _Watching(self.tracer.run(claim), self.model, self.cache_asked) as span,
             ):
                 yield ended
         finally:
@@ -98,15 +97,9 @@ class Telemetry:
         ):
             yield
 
-    @contextmanager
-    def attempt(self, ctx: StepContext) -> Iterator[Span]:
-        """Surround one attempt of a step."""
-        with (
-            logging_context(step=ctx.step, agent=ctx.agent, attempt=ctx.attempt),
-            self.tracer.attempt(ctx) as span,
-            self._watching(),
-        ):
-            yield span
+    def attempt(self, ctx: StepContext) -> AbstractContextManager[Span]:
+        """Surround one attempt of a step. Its log lines are named by `envelope.running`."""
+        return _Watching(self.tracer.attempt(ctx), self.model, self.cache_asked)
 
     @contextmanager
     def model(self, model: str, server: str, operation: Operation = "chat") -> Iterator[Answered]:
@@ -174,12 +167,32 @@ class Telemetry:
         """Hand over what was traced. Blocks."""
         self.tracer.close()
 
-    @contextmanager
-    def _watching(self) -> Iterator[None]:
-        """What is done meanwhile tells of its model requests and caches here."""
-        models, caches = WATCH.set(self.model), CACHE_WATCH.set(self.cache_asked)
-        try:
-            yield
-        finally:
-            CACHE_WATCH.reset(caches)
-            WATCH.reset(models)
+
+class _Watching:
+    """A span inside which model requests and caches are told of; a class, for it is entered often.
+
+    Args:
+        span: Surrounds it.
+        models: Surrounds each request to a model.
+        caches: Told of each question to a cache.
+    """
+
+    __slots__ = ("_caches", "_models", "_span", "_tokens")
+
+    def __init__(
+        self, span: AbstractContextManager[Span], models: Watch, caches: CacheWatch
+    ) -> None:
+        self._span = span
+        self._models = models
+        self._caches = caches
+
+    def __enter__(self) -> Span:
+        span = self._span.__enter__()
+        self._tokens = WATCH.set(self._models), CACHE_WATCH.set(self._caches)
+        return span
+
+    def __exit__(self, *error: Any) -> bool | None:  # noqa: PYI036 - passed on as it came
+        models, caches = self._tokens
+        CACHE_WATCH.reset(caches)
+        WATCH.reset(models)
+        return self._span.__exit__(*error)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from agents.context import StepContext
@@ -29,6 +29,7 @@ class Span:
 
 
 NO_SPAN = Span()
+_NOTHING = nullcontext(NO_SPAN)
 
 
 class Tracer:
@@ -57,10 +58,9 @@ class Tracer:
         """A step that came from its agent's queue is executed meanwhile."""
         yield NO_SPAN
 
-    @contextmanager
-    def attempt(self, ctx: StepContext) -> Iterator[Span]:
+    def attempt(self, ctx: StepContext) -> AbstractContextManager[Span]:
         """One attempt of a step is executed meanwhile."""
-        yield NO_SPAN
+        return _NOTHING
 
     @contextmanager
     def model(self, model: str, server: str, operation: Operation) -> Iterator[Span]:
