@@ -129,11 +129,7 @@ async def far_killer(ctx: Any, request: Work) -> Envelope:
 @agent("rig-brittle", inline=True, retries=NO_RETRY)
 async def brittle(ctx: Any, request: Work) -> Envelope:
     """Kill the first two processes that execute it; in the third, alone by then, work."""
-    mine = [
-        line
-        for line in History.of_environment().lines()
-        if line["what"] == "start" and line["run"] == ctx.run_id
-    ]
+    mine = [line for line in History.of_environment().of_run(ctx.run_id) if line["what"] == "start"]
     with traced(ctx, request):
         if len(mine) < _DEADLY_STARTS:
             _die("exit")

@@ -130,7 +130,7 @@ class Load:
         client: Who asks.
         wishes: What for, without end.
         wanted: How many at least.
-        seed: Decides who is followed by a reader.
+        seed: Decides who is followed by a reader, and names the runs' keys.
     """
 
     def __init__(self, client: Client, wishes: Iterator[Wish], wanted: int, seed: int) -> None:
@@ -138,6 +138,7 @@ class Load:
         self._wishes = wishes
         self._wanted = wanted
         self._chance = random.Random(seed)
+        self._name = f"key-{seed}"
         self._share, self._extra, self._last = 0.0, 0, False
         self._news = threading.Condition()
         self._others: list[threading.Thread] = []
@@ -181,7 +182,9 @@ class Load:
                 self._news.wait_for(lambda number=number: self._last or number < self._allowed)
             if number >= self._allowed:
                 return
-            self._guarded(lambda wish=wish, number=number: self._one(wish, f"key-{number}"))
+            self._guarded(
+                lambda wish=wish, number=number: self._one(wish, f"{self._name}-{number}")
+            )
 
     def _one(self, wish: Wish, key: str) -> None:
         if wish.malformed:

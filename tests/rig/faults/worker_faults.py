@@ -68,8 +68,8 @@ def kill_child(rig: FaultRig, chance: random.Random) -> None:
 
     def child() -> int | None:
         rig.revive()
-        starts = [line for line in rig.history.lines() if line.get("run") == run.id]
-        mine = {line["pid"] for line in starts if line["what"] == "start"}
+        told = rig.history.of_run(run.id)
+        mine = {line["pid"] for line in told if line["what"] == "start"}
         alone = mine & {pid for slot in rig.slots if slot.alive for pid in children(slot.pid)}
         return next(iter(alone), None)
 
