@@ -29,6 +29,10 @@ muster = MusterGroup(
             ),
             "effects": ("control.cli.effects:effects", "List what was sent, settle the unknown."),
             "suppress": ("control.cli.suppress:suppress", "Who shall not be reached."),
+            "quarantine": (
+                "control.cli.quarantine:quarantine",
+                "List messages that no worker understood.",
+            ),
             "config": ("control.cli.config:config", "Show the settings."),
         }
     ),

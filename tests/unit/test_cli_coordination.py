@@ -22,7 +22,7 @@ from envelope.errors import QueueUnavailable
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import RunFilter, RunState, Waits
 from envelope.ports.journal_writes import Commit as RunCommit
-from envelope.ports.journal_writes import NewRun, RunEnd, WorkerInfo
+from envelope.ports.journal_writes import NewRun, QuarantinedMessage, RunEnd, WorkerInfo
 from envelope.ports.locks import LockInfo
 from envelope.ports.permits import AgentPermits, PermitAsk, PermitHolder, PermitWaiter
 from orchestrators import orchestrator
@@ -460,6 +460,24 @@ def test_locks_are_listed(cli: Terminal) -> None:
     assert lock["expires_in"] == 800.04
     human = cli("locks").stdout
     for part in ("singleton [b]of run r1", "90 s", "13 min", "host-1"):
+        assert part in human
+
+
+def test_quarantined_messages_are_listed_newest_first(cli: Terminal) -> None:
+    assert cli.told("quarantine") == {"messages": []}
+    assert "No message was quarantined" in cli("quarantine").stderr
+    for number in (1, 2):
+        message = QuarantinedMessage(
+            queue="runs.lead", reason="unknown_task", sha256="f" * 64, size=2_000 + number,
+            excerpt=f"[b]message {number}",
+        )  # fmt: skip
+        cli.journal(lambda journal, message=message: journal.quarantine(message))
+    newest, _ = cli.told("quarantine")["messages"]
+    assert (newest["number"], newest["queue"], newest["size"]) == (2, "runs.lead", 2_002)
+    assert newest["at"].endswith("+00:00")
+    assert [row["size"] for row in cli.told("quarantine", "--limit", "1")["messages"]] == [2_002]
+    human = cli("quarantine").stdout
+    for part in ("unknown_task", "2,001", "[b]message 2"):
         assert part in human
 
 
