@@ -99,7 +99,16 @@ def test_its_pages_show_a_failure_without_its_words(
     stack: Stack, run_id: str, opened: Callable[[str, str], Page]
 ) -> None:
     page = opened("tasks?name=agent.docker_stumbler", "tasks-of-an-agent-that-failed")
-    assert [row[0] for row in page.rows if "docker_stumbler" in row[0]] == ["agent.docker_stumbler"]
+    [failed] = [row for row in page.rows if "docker_stumbler" in row[0]]
+    assert (failed[0], failed[2]) == ("agent.docker_stumbler", "FAILURE")
+    task = next(
+        task
+        for task in stack.flower("api/tasks").values()
+        if task["name"] == "agent.docker_stumbler"
+    )
+    assert f"Unsuccessful('The step failed; `muster runs show {run_of(task)}` says why.')" in (
+        opened(f"task/{task['uuid']}", "task-that-failed").words
+    )
 
 
 def tasks_of(stack: Stack, run_id: str) -> dict[str, dict]:
@@ -107,6 +116,10 @@ def tasks_of(stack: Stack, run_id: str) -> dict[str, dict]:
     found = stack.flower("api/tasks").values()
     finished = [task for task in found if task["state"] in {"SUCCESS", "FAILURE"}]
     return {task["name"]: task for task in finished if run_id in (task["args"] or "")}
+
+
+def run_of(task: dict) -> str:
+    return task["args"].partition("'")[2].partition("'")[0]
 
 
 def not_to_be_seen(text: str) -> list[str]:
