@@ -135,6 +135,8 @@ NOBODY_KNOWS = replace(MAILED, runs=FAILED, logs=[], effects=[effect("email", Ef
 
 OTHER = replace(run([(3.5, *STARTED[1:]), (5.0, *END[1:])], run_id="r2"), key="k2")
 
+FAR = [(1.1, "step.queued", "far", {}), (1.15, "step.started", "far", {})]
+RETAKEN = with_run([STARTED, *FAR, (1.25, "step.started", "far", {}), FIRST, SECOND, END])
 BAD: dict[str, tuple[str, Facts]] = {
     "no row": ("lost", replace(GOOD, runs={})),
     "no end": ("not ended", with_run([STARTED], "running")),
@@ -224,6 +226,10 @@ BAD: dict[str, tuple[str, Facts]] = {
             start(1.3, "far"),
             facts=with_run([STARTED, (1.1, "step.queued", "far", {}), FIRST, SECOND, END]),
         ),
+    ),
+    "taken again from a queue after a cancel": (
+        "begun after cancel",
+        with_lines(line(1.2, "cancel.acknowledged", run="r1"), start(1.3, "far"), facts=RETAKEN),
     ),
     "poison lives": (
         "poison lives",
@@ -376,6 +382,12 @@ def test_calls_that_follow_each_other_are_within_a_limit_of_one() -> None:
 
 def test_a_step_in_a_process_is_stopped_within_a_heartbeat_after_a_cancel() -> None:
     facts = with_lines(line(2.0, "cancel.acknowledged", run="r1"))
+    assert check(facts) == []
+
+
+def test_a_step_that_was_taken_before_a_cancel_is_stopped_within_a_heartbeat() -> None:
+    cancelled = line(1.17, "cancel.acknowledged", run="r1")
+    facts = with_lines(cancelled, start(1.18, "far"), facts=RETAKEN)
     assert check(facts) == []
 
 

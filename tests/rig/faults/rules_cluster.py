@@ -95,16 +95,16 @@ def locks_have_one_holder(facts: Facts) -> Iterator[Violation]:
 def nothing_starts_after_a_cancel(facts: Facts) -> Iterator[Violation]:
     """Rule 9: once a cancel is acknowledged, no forward step begins.
 
-    A step on a queue must not be taken at all any more. What runs inside a process is stopped as
-    soon as that process hears of it: within a heartbeat.
+    A step on a queue must not be taken at all any more. What runs inside a process, or was taken by
+    one before, is stopped as soon as that process hears of it: within a heartbeat.
     """
     cancelled = {line["run"]: line["at"] for line in facts.of("cancel.acknowledged")}
     begun: set[tuple[str, str, int]] = set()
     for line in facts.of("start"):
         execution = (line["run"], line["step"], line["pid"])
-        is_taken = line["run"] in cancelled and _was_queued(facts, line) and execution not in begun
-        begun.add(execution)
         since = cancelled.get(line["run"], float("inf"))
+        is_taken = execution not in begun and _was_taken_after(facts, line, since)
+        begun.add(execution)
         grace = 0.0 if is_taken else facts.heartbeat + NOTICE_SECONDS
         if line["at"] > max([since, *_woke(facts, line)]) + grace:
             told = f"{line['step']} begun at {line['at']:.3f}, cancelled at {since:.3f}"
@@ -134,9 +134,13 @@ def secrets_stay_secret(facts: Facts) -> Iterator[Violation]:
                     yield Violation(12, "secret told", run.run_id, _masked(text, canary))
 
 
-def _was_queued(facts: Facts, line: Line) -> bool:
-    events = facts.run(line["run"]).events
-    return any(e.type == "step.queued" and e.step == line["step"] for e in events)
+def _was_taken_after(facts: Facts, line: Line, since: float) -> bool:
+    """Whether a step was on a queue, and whoever begins it took it from there after `since`."""
+    if line["at"] <= since:
+        return False
+    events = [e for e in facts.run(line["run"]).events if e.step == line["step"]]
+    taken = [e.at for e in events if e.type == "step.started" and e.at <= line["at"]]
+    return any(e.type == "step.queued" for e in events) and max(taken, default=line["at"]) > since
 
 
 def _woke(facts: Facts, line: Line) -> list[float]:
