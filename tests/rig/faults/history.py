@@ -37,6 +37,12 @@ class History:
         with self.path.open("ab", buffering=0) as file:
             file.write(json.dumps(line).encode() + b"\n")
 
+    def clear(self) -> None:
+        """Forget everything: a further trial begins."""
+        with self._lock:
+            self.path.unlink(missing_ok=True)
+            self._known, self._offset = [], 0
+
     def lines(self) -> list[Line]:
         """Everything so far, in the order of writing."""
         with self._lock:
