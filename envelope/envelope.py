@@ -21,7 +21,7 @@ from envelope.canonical import canonical_json
 from envelope.errors import InvalidEnvelope, InvalidInput, TooLarge
 from envelope.failure import Failure
 from envelope.model import AsTuple, Contract
-from envelope.record import Record
+from envelope.record import HASHED_NOW, Record
 from envelope.running import RUNNING, utc_now
 from envelope.usage import Usage
 
@@ -123,17 +123,19 @@ class Envelope(Contract):
             InvalidEnvelope: A row or a field breaks the contract.
         """
         try:
+            given = tuple(rows)
             records = tuple(
-                row if isinstance(row, Record) else Record.of(row, source=source) for row in rows
+                row if isinstance(row, Record) else Record.of(row, source=source) for row in given
             )
-            status = status or (Status.SUCCESS if records else Status.NO_RESULTS)
             described = {**_running_metadata(), "retrieved_at": utc_now(), **metadata}
-            return cls(
-                metadata=Metadata(source=source, **described),
-                records=records,
-                status=status,
-                error=error,
-            )
+            parts = {
+                "metadata": Metadata(source=source, **described),
+                "records": records,
+                "status": status or (Status.SUCCESS if records else Status.NO_RESULTS),
+                "error": error,
+            }
+            made_here = not any(isinstance(row, Record) for row in given)
+            return cls.model_validate(parts, context=HASHED_NOW if made_here else None)
         except (ValidationError, InvalidInput, TypeError, ValueError) as problem:
             raise InvalidEnvelope(explain(problem)) from problem
 

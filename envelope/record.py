@@ -11,8 +11,8 @@ from envelope.canonical import canonical_json, sha256_hex
 from envelope.model import AsTuple, Contract
 from envelope.running import RUNNING, utc_now
 
-_HASHED_NOW = object()
-"""The validation context of a record whose hashes were just made of its own content."""
+HASHED_NOW = object()
+"""The validation context of records whose hashes were just made of their own content."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RecordId = Annotated[str, Field(pattern=r"^rec_[0-9a-f]{32}$")]
@@ -60,7 +60,7 @@ class Record(Contract):
 
     @model_validator(mode="after")
     def _content_fits_hashes(self, info: ValidationInfo) -> Self:
-        if info.context is _HASHED_NOW:
+        if info.context is HASHED_NOW:
             return self
         text = canonical_json(self.data)
         if self.provenance.sha256 != sha256_hex(text):
@@ -105,7 +105,7 @@ class Record(Contract):
             raw_row=dict(raw_row) if raw_row is not None else None,
         )
         made = {"data": row, "provenance": provenance, "id": _id_of(text, provenance)}
-        return cls.model_validate(made, context=_HASHED_NOW)
+        return cls.model_validate(made, context=HASHED_NOW)
 
 
 def record_id(data: Mapping[str, Any], provenance: Provenance) -> str:

@@ -41,11 +41,15 @@ def to_canonical(request: BaseModel | Mapping[str, Any], model: type[BaseModel])
         InvalidInput: The request does not fit; the message names the field.
     """
     if isinstance(request, BaseModel):
-        request = request.model_dump(mode="json")
-    elif not isinstance(request, Mapping):
+        given: Any = request.model_dump(mode="json")
+    elif isinstance(request, Mapping):
+        given = request
+    else:
         raise InvalidInput(f"{model.__name__}: expected an object, got {type(request).__name__}.")
-    validated = from_canonical(canonical_json(request), model)
-    return canonical_json(validated.model_dump(mode="json"))
+    text = canonical_json(given)
+    kept = from_canonical(text, model).model_dump(mode="json")
+    # What such a model says of itself comes back the same, but where a validator changes it.
+    return text if type(request) is model and kept == given else canonical_json(kept)
 
 
 def from_canonical(text: str, model: type[BaseModel]) -> BaseModel:

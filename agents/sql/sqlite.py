@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from agents.sql.errors import ConstraintViolated, Rule, StoreBroken, StoreUnavai
 from agents.sql.idle import IdleConnections
 
 _BUSY_SECONDS = 30.0
+_LOOK_SECONDS = 0.01
 _TRANSIENT = ("locked", "busy", "disk i/o", "unable to open")
 _RULES: Final[dict[str, Rule]] = {
     "SQLITE_CONSTRAINT_UNIQUE": "unique",
@@ -67,7 +69,7 @@ class SqliteFile:
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         try:
             with self._connections.borrow() as connection:
-                connection.execute(begin)
+                _begin(connection, begin)
                 yield connection
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -89,12 +91,12 @@ class SqliteFile:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _begin(connection, "PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         if not self._schema or connection.execute("PRAGMA user_version").fetchone()[0]:
             return
-        connection.execute("BEGIN IMMEDIATE")
+        _begin(connection, "BEGIN IMMEDIATE")
         for statement in self._schema:
             connection.execute(statement)
         connection.execute("PRAGMA user_version = 1")
@@ -114,3 +116,22 @@ class SqliteFile:
         if code == "SQLITE_CONSTRAINT_DATATYPE":
             return ValueRefused(f"A value does not fit its column: {text}.")
         return StoreBroken(f"The store {self.path.name} cannot be used: {text}")
+
+
+def _begin(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute what takes a lock first of all, as often as it takes.
+
+    SQLite does not wait by itself while another process makes the file one in WAL mode, or closes
+    the last connection to it (https://sqlite.org/wal.html, "Sometimes queries return SQLITE_BUSY").
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        time.sleep(_LOOK_SECONDS)

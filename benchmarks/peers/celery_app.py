@@ -1,4 +1,4 @@
-"""Plain Celery: default settings, Redis as broker and as result backend."""
+"""Plain Celery: Redis as broker and result backend, default settings but events for Flower."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ def plain_app(url: str, visibility_seconds: float | None = None) -> Celery:
     app.conf.update(
         broker_transport_options=options,
         broker_connection_retry_on_startup=True,
+        worker_send_task_events=True,  # Muster's are on too: Flower is part of both
+        task_send_sent_event=True,
         worker_hijack_root_logger=False,
     )
     for function in (noop, add_up, wait, turn):

@@ -15,6 +15,7 @@ from agents.db_write.tables import TABLES, Column, TableStore, TableWriteRequest
 from agents.db_write.tables.postgres_tables import PostgresTables
 from agents.db_write.tables.sqlite_tables import SqliteTables
 from agents.sql.errors import ConstraintViolated, StoreBroken, StoreUnavailable, ValueRefused
+from agents.sql.sqlite import SqliteFile
 from envelope import Record
 from envelope.errors import InvalidInput
 from envelope.resources import Resources
@@ -345,6 +346,36 @@ def test_many_writers_of_the_same_keys(place: str, step: AgentStep) -> None:
         write(step, *(pair(key, f"{key}") for key in range(20)), table="fshared")
         == ["unchanged"] * 20
     )
+
+
+def test_a_file_that_many_open_and_close_at_once(tmp_path: Path) -> None:
+    """One round in twenty met a lock for which SQLite does not wait by itself."""
+    problems: list[BaseException] = []
+
+    def work(place: Path, together: threading.Barrier) -> None:
+        file = SqliteFile(place)
+        together.wait()
+        try:
+            for _ in range(2):
+                with file.writing() as connection:
+                    connection.execute("CREATE TABLE IF NOT EXISTS kept (number)")
+                    connection.execute("INSERT INTO kept VALUES (1)")
+        except BaseException as problem:
+            problems.append(problem)
+        finally:
+            file.close()
+
+    for number in range(100):
+        together = threading.Barrier(6)
+        place = tmp_path / f"{number}.sqlite3"
+        threads = [threading.Thread(target=work, args=(place, together)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with SqliteFile(place).reading() as connection:
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (12,)
+    assert problems == []
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ class Writer:
         self._pending: deque[Item] = deque()
         self._backlog: deque[Batch] = deque()
         self._wake = Condition()
+        self._turns: set[asyncio.AbstractEventLoop] = set()
         self._closing = False
         self._pid = os.getpid()
         self._thread = Thread(target=self._run, name="muster-journal-write", daemon=True)
@@ -101,7 +102,7 @@ class Writer:
 
     def submit(self, work: Work) -> None:
         """Write with the next batch, without waiting for it."""
-        self._put(Item(work, self._watch.here()))
+        self._put(Item(work, self._watch.here(), _running_loop()))
 
     def close(self) -> None:
         """Write what is pending, then end the thread. Blocks."""
@@ -120,6 +121,19 @@ class Writer:
             if self._closing:
                 raise JournalUnavailable("The journal is closed. Open it before use.")
             self._pending.append(item)
+            if item.loop is None:
+                self._wake.notify()
+            elif item.loop not in self._turns:
+                self._turns.add(item.loop)
+                item.loop.call_soon(self._turn_over, item.loop)
+
+    def _turn_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the writer begin with all that a turn of the loop gave, not with its first item.
+
+        Woken at once, the writer would take what a few runs had given by then.
+        """
+        with self._wake:
+            self._turns.discard(loop)
             self._wake.notify()
 
     def _run(self) -> None:
@@ -202,6 +216,13 @@ class Writer:
             if batch.items:
                 kept.append(batch)
         self._backlog = kept
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _resolve(batch: Batch, outcomes: Iterable[Outcome]) -> None:
