@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final
 
 from agents.sql.errors import ConstraintViolated, Rule, StoreBroken, StoreUnavailable, ValueRefused
 from agents.sql.idle import IdleConnections
+from agents.sql.patience import execute_patiently
 
 _BUSY_SECONDS = 30.0
 _LOOK_SECONDS = 0.01
@@ -119,19 +119,4 @@ class SqliteFile:
 
 
 def _begin(connection: sqlite3.Connection, statement: str) -> None:
-    """Execute what takes a lock first of all, as often as it takes.
-
-    SQLite does not wait by itself while another process makes the file one in WAL mode, or closes
-    the last connection to it (https://sqlite.org/wal.html, "Sometimes queries return SQLITE_BUSY").
-    """
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute(statement)
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() >= deadline:
-                raise
-        else:
-            return
-        time.sleep(_LOOK_SECONDS)
+    execute_patiently(connection, statement, seconds=_BUSY_SECONDS, look_seconds=_LOOK_SECONDS)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
+from agents.sql.patience import execute_patiently
 from worker.journal.stuck import SESSION
 
 READERS = 3
 
+_SQLITE_MODE = "PRAGMA journal_mode = WAL"
 _SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",
     "PRAGMA foreign_keys = ON",
@@ -97,6 +98,7 @@ def _postgres_arguments(url: URL, name: str) -> Mapping[str, Any]:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # no BEGIN but ours
+    _patiently(connection, _SQLITE_MODE)
     for pragma in _SQLITE_PRAGMAS:
         connection.execute(pragma)
 
@@ -116,14 +118,13 @@ def _never_nap(connection: Any, _record: Any) -> None:
 def _begin_immediate(connection: Connection) -> None:
     """Take the write lock, looking for it every millisecond."""
     raw: Any = connection.connection.dbapi_connection
-    deadline = time.monotonic() + _SQLITE_BUSY_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            raw.execute(_BEGIN)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                break
-        else:
-            return
-        time.sleep(_SQLITE_LOOK_SECONDS)
+    with suppress(sqlite3.OperationalError):
+        _patiently(raw, _BEGIN)
+        return
     connection.exec_driver_sql(_BEGIN)  # what is wrong is told in SQLAlchemy's words
+
+
+def _patiently(raw: sqlite3.Connection, statement: str) -> None:
+    execute_patiently(
+        raw, statement, seconds=_SQLITE_BUSY_SECONDS, look_seconds=_SQLITE_LOOK_SECONDS
+    )
