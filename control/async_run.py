@@ -114,14 +114,15 @@ class AsyncRun:
             return
         async with self._lookout.news(self.id) as news:
             while True:
+                before = after
                 async for event in self._recorded(after):
                     yield event
                     after = event.number
                     if event.type in _TERMINAL_NAMES:
                         return
-                if has_ended(run := await self.row()) and run.events <= after:
-                    return
-                await news.wait()
+                told = await news.wait()
+                if after == before and not told and has_ended(await self.row()):
+                    return  # the caller had seen all there is
 
     async def stream(self) -> AsyncIterator[Piece]:
         """Yield pieces of text from now on, as agents produce them with `ctx.stream`.

@@ -25,15 +25,20 @@ class News:
         """Note that there may be something new."""
         self._event.set()
 
-    async def wait(self, seconds: float | None = None) -> None:
-        """Return at the next notice, after `seconds`, or when it is time to look."""
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Return at the next notice, after `seconds`, or when it is time to look.
+
+        Returns:
+            Whether it was a notice.
+        """
         look = self._lookout.look_seconds
         try:
             async with asyncio.timeout(look if seconds is None else max(0.0, min(seconds, look))):
                 await self._event.wait()
         except TimeoutError:
-            return  # time to look
+            return False  # time to look
         self._event.clear()
+        return True
 
 
 class Lookout:

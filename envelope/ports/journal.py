@@ -119,7 +119,7 @@ class Journal(Protocol):
         """
 
     async def mark_sent(self, run_ids: Sequence[str]) -> None:
-        """Note that messages went out for these runs."""
+        """Note that messages went out for those of these runs that are still queued."""
 
     async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Beat:
         """Renew this process's lease; return what it shall stop."""

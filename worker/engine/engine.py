@@ -166,6 +166,7 @@ class Engine:
             execution.drain()
         log = self.parts.log.bind(run=claim.run.run_id, flow=claim.run.flow)
         log.info("run.started", epoch=execution.epoch, recorded=len(claim.steps))
+        tell_watchers(self.parts.wakeups, claim.run.run_id, RunState.RUNNING)
         try:
             ending = await self._ending(execution, claim)
             state = await self._end(execution, ending)

@@ -102,6 +102,7 @@ class _Answers:
 
     def __init__(self, connection: Connection, values: Sequence[Any]) -> None:
         claims = {v.run_id for v in values if isinstance(v, ClaimAnswer)}
+        begun = {v.run_id for v in values if isinstance(v, ClaimAnswer) and not v.fresh}
         signalled = {v.run_id for v in values if isinstance(v, ClaimAnswer) and v.signals}
         whole = {v.run_id for v in values if isinstance(v, RunAnswer | SignalAnswer)}
         named = {name for v in values if isinstance(v, StepsAnswer) for name in v.names}
@@ -109,8 +110,8 @@ class _Answers:
         self._runs = read_runs(connection, claims | whole)
         self._steps = read_steps(connection, named)
         self._taken = read_steps_with_runs(connection, taken)
-        self._steps_of = read_steps_of(connection, claims)
-        self._origins = read_origins(connection, claims)
+        self._steps_of = read_steps_of(connection, begun)
+        self._origins = read_origins(connection, begun)
         self._signals = read_signals_of(connection, signalled)
         approvals = {v.approval_id for v in values if isinstance(v, ApprovalAnswer)}
         self._approvals = read_approvals(connection, approvals)

@@ -42,7 +42,8 @@ class TakeRun:
             run.losses += 1
             book.tell(run, EventType.RUN_LOST, worker=run.owner, losses=run.losses)
         self._own(run, book)
-        return ClaimAnswer(run.run_id, run.epoch, self.worker_id, run.signals, book.now)
+        fresh = run.epoch == 1 and not run.positions
+        return ClaimAnswer(run.run_id, run.epoch, self.worker_id, run.signals, book.now, fresh)
 
     def _free(self, run: RunRow, book: Book) -> bool:
         if run.state is RunState.QUEUED:

@@ -39,7 +39,8 @@ class ClaimAnswer:
 
     Both are fixed here: a later operation of the same batch may already have moved the run on,
     and the claimer must not learn an epoch that is not its own. `signals` says how many there are:
-    those of a run that has none need not be read.
+    those of a run that has none need not be read. Nor need the past of a run that is `fresh`: it
+    was never claimed before and repeats no other.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class ClaimAnswer:
     owner: str
     signals: int
     now: float
+    fresh: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class SendMissing:
 
 @dataclass(slots=True)
 class MarkSent:
-    """Note that messages went out. A run that ended meanwhile needs no note."""
+    """Note that messages went out. A run that was taken, or ended, meanwhile needs no note."""
 
     run_ids: Sequence[str]
 
@@ -81,9 +81,9 @@ class MarkSent:
         needs.runs.update(self.run_ids)
 
     def apply(self, book: Book) -> None:
-        """Count a send for each run."""
+        """Count a send for each run that is still queued."""
         rows = (book.runs.get(run_id) for run_id in self.run_ids)
-        mark_sent(book, [row for row in rows if row is not None and not row.ended])
+        mark_sent(book, [row for row in rows if row is not None and row.state is RunState.QUEUED])
 
 
 def mark_sent(book: Book, runs: Iterable[RunRow]) -> None:

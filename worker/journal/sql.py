@@ -188,7 +188,7 @@ class SqlJournal(SqlReads, SqlLedger):
         return hints
 
     async def mark_sent(self, run_ids: Sequence[str]) -> None:
-        """Note that messages went out for these runs."""
+        """Note that messages went out for those of these runs that are still queued."""
         for chunk in _chunks(run_ids):
             await self._write(MarkSent(chunk))
 
