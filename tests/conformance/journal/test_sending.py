@@ -140,6 +140,7 @@ def test_a_send_noted_late_does_not_disturb_the_owner(backend: Backend) -> None:
         await journal.beat(a_worker(), 60)
         claim = await claimed(journal)
         await journal.mark_sent([claim.run.run_id])
+        assert await journal.run(claim.run.run_id) == claim.run
         assert await journal.commit(write_of(claim, **ending())) == 3
 
     backend.using(body)
