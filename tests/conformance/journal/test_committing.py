@@ -20,6 +20,39 @@ from tests.conformance.journal.making import (
     write_of,
 )
 
+ODD_TEXTS = (
+    "",
+    "\\",
+    "\\u0000 and \\ud800 as they are written",
+    "'\"`$1 %s %(name)s :name ?",
+    "tab\tnew line\nreturn\r\x01\x7f",
+    "é 漢字 😀 \u2028 \ufeff",
+    '{"json": [1, null, "\\u0000"]}',
+)
+
+
+def test_rows_that_are_written_together_keep_every_text_and_number(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        claim = await claimed(journal)
+        seconds = [0.1, 1e-9, 1e15, 1 / 3, 0.0, 123456789.123456789, 5e-324]
+        steps = [a_step(f"s{n}", input=t, result=t) for n, t in enumerate(ODD_TEXTS)]
+        attempts = [
+            Attempt(step=f"s{n}", attempt=2**31 - 1, executor=t, outcome="lost", seconds=x)
+            for n, (t, x) in enumerate(zip(ODD_TEXTS, seconds, strict=True))
+        ]
+        events = [an_event("note", data=text, step=text) for text in ODD_TEXTS]
+        await journal.commit(write_of(claim, steps=steps, attempts=attempts, events=events))
+        stored = await journal.steps(claim.run.run_id)
+        assert [(step.input, step.result) for step in stored] == [(t, t) for t in ODD_TEXTS]
+        tried = await journal.attempts(claim.run.run_id)
+        assert [(a.executor, a.seconds) for a in tried] == list(
+            zip(ODD_TEXTS, seconds, strict=True)
+        )
+        told = (await journal.events(claim.run.run_id))[2:]
+        assert [(event.data, event.step) for event in told] == [(t, t) for t in ODD_TEXTS]
+
+    backend.using(body)
+
 
 def test_a_commit_writes_steps_attempts_and_events_and_returns_the_last_number(
     backend: Backend,
