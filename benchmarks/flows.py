@@ -16,6 +16,28 @@ _NO_LIMIT = 100_000
 _SOURCE = "benchmark"
 
 
+class AtOnce:
+    """Counts the agents of this process that wait at the same time.
+
+    Attributes:
+        most: Most of them so far.
+    """
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._now = 0
+
+    def __enter__(self) -> None:
+        self._now += 1
+        self.most = max(self.most, self._now)
+
+    def __exit__(self, *_error: object) -> None:
+        self._now -= 1
+
+
+WAITING = AtOnce()
+
+
 class Item(BaseModel):
     """What a step gets.
 
@@ -58,7 +80,8 @@ async def limited(_ctx: AgentContext, request: Item) -> Envelope:
 @agent("bench_wait", inline=True, concurrency=_NO_LIMIT)
 async def wait(_ctx: AgentContext, request: Item) -> Envelope:
     """Wait, as for a model."""
-    await asyncio.sleep(request.seconds)
+    with WAITING:
+        await asyncio.sleep(request.seconds)
     return _envelope(request)
 
 

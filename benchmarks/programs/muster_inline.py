@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.flows import WAITING
 from benchmarks.programs.serving import serve
 from control.async_manager import AsyncCampaignManager
 from control.async_run import AsyncRun
@@ -37,6 +38,10 @@ class InlineEngine:
         begun = time.perf_counter()
         await self._execute([_event(flow, payload)] * count)
         return time.perf_counter() - begun
+
+    async def at_once(self) -> int:
+        """Return how many agents have waited at the same time, at most."""
+        return WAITING.most
 
     async def ready(self) -> None:
         """Do nothing: whoever gets the answer knows that all is imported and connected."""
@@ -70,7 +75,8 @@ async def _main() -> None:
     async with AsyncCampaignManager(backend) as manager:
         engine = InlineEngine(manager)
         spare_collections()  # as a worker does
-        await serve({"runs": engine.runs, "turns": engine.turns, "ready": engine.ready})
+        handlers = {"runs": engine.runs, "turns": engine.turns}
+        await serve({**handlers, "ready": engine.ready, "at_once": engine.at_once})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from benchmarks.concurrency import most_at_once
 from benchmarks.figures import (
     Ratio,
     Report,
@@ -105,3 +106,10 @@ def test_the_json_has_every_round_and_the_machine(tmp_path: Path) -> None:
     assert section["ratios"][0]["each"] == [16, 6000]
     assert [ratio["met"] for ratio in section["ratios"]] == [True, False]
     assert section["ratios"][0]["target"] == "≥ 8"
+
+
+@pytest.mark.parametrize(
+    ("begins", "most"), [([], 0), ([5.0], 1), ([0.0, 1.0, 2.0], 1), ([0.5, 0.0, 0.9, 1.2], 3)]
+)
+def test_those_that_overlap_are_counted(begins: list[float], most: int) -> None:
+    assert most_at_once(begins, 1.0) == most
