@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from envelope.ports.journal_rows import (
@@ -75,10 +75,14 @@ class Journal(Protocol):
             Fenced: The epoch is stale; nothing was written.
         """
 
-    def submit(self, commit: Commit) -> None:
+    def submit(self, commit: Commit, then: Callable[[], None] | None = None) -> None:
         """Write with the next batch, in order with later commits, without waiting for it.
 
         Should it be lost in a crash, then so is every later commit of this process.
+
+        Args:
+            commit: What is written.
+            then: Called by the running event loop once it is written; not where it is refused.
         """
 
     async def claim_step(

@@ -28,8 +28,7 @@ class RunJournal:
 
     def submit(self, writes: Writes) -> None:
         """Write before any later commit, without waiting."""
-        self._parts.journal.submit(self._commit(writes))
-        self._tell()
+        self._parts.journal.submit(self._commit(writes), self._tell)
 
     def _commit(self, writes: Writes) -> Commit:
         return Commit(

@@ -91,13 +91,16 @@ class MemoryJournal(MemoryReads, MemoryLedger):
         """Write, and return the number of the run's last event."""
         return cast("int", self._store.do(WriteRun(checked_commit(commit))))
 
-    def submit(self, commit: Commit) -> None:
+    def submit(self, commit: Commit, then: Callable[[], None] | None = None) -> None:
         """Write without waiting. A fenced write is dropped: the next awaited one tells."""
         operation = WriteRun(checked_commit(commit))
         with self._store.lock:
             run = self._store.book.runs.get(commit.run_id)
-            if run and run.state is RunState.RUNNING and run.epoch == commit.epoch:
-                self._store.do(operation)
+            if not (run and run.state is RunState.RUNNING and run.epoch == commit.epoch):
+                return
+            self._store.do(operation)
+        if then is not None:
+            then()
 
     async def claim_step(
         self, run_id: str, step: str, executor: str, *, again: bool = False

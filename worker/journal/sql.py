@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -155,9 +155,9 @@ class SqlJournal(SqlReads, SqlLedger):
         """Write durably and return the number of the run's last event."""
         return cast("int", await self._write(WriteRun(checked_commit(commit))))
 
-    def submit(self, commit: Commit) -> None:
+    def submit(self, commit: Commit, then: Callable[[], None] | None = None) -> None:
         """Write with the next batch, in order, without waiting. A fenced write is only logged."""
-        self._writer.submit(WriteRun(checked_commit(commit)))
+        self._writer.submit(WriteRun(checked_commit(commit)), then)
 
     async def claim_step(
         self, run_id: str, step: str, executor: str, *, again: bool = False

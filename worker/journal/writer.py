@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition, Thread
 from typing import Any
 
@@ -38,12 +39,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """An operation, where it came from, and who waits for it: nobody, where it was submitted."""
+    """An operation, where it came from, and who waits for it: nobody, where it was submitted.
+
+    Attributes:
+        then: Called by the loop once a submitted operation is written.
+    """
 
     work: Work
     place: Any = None
     loop: asyncio.AbstractEventLoop | None = None
     future: asyncio.Future[Any] | None = None
+    then: Callable[[], None] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -100,9 +106,9 @@ class Writer:
         self._put(Item(work, self._watch.here(), loop, future))
         return await future
 
-    def submit(self, work: Work) -> None:
-        """Write with the next batch, without waiting for it."""
-        self._put(Item(work, self._watch.here(), _running_loop()))
+    def submit(self, work: Work, then: Callable[[], None] | None = None) -> None:
+        """Write with the next batch, without waiting for it; have `then` called after that."""
+        self._put(Item(work, self._watch.here(), _running_loop(), then=then))
 
     def close(self) -> None:
         """Write what is pending, then end the thread. Blocks."""
@@ -226,17 +232,23 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _resolve(batch: Batch, outcomes: Iterable[Outcome]) -> None:
-    """Wake every waiter in its own event loop, with one call per loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]]
-    by_loop = defaultdict(list)
+    """Tell everybody in their own event loop, with one call per loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = defaultdict(list)
     for item, outcome in zip(batch.items, outcomes, strict=True):
         if item.loop is not None and item.future is not None:
-            by_loop[item.loop].append((item.future, outcome))
+            by_loop[item.loop].append(partial(_answer, item.future, outcome))
         elif outcome.error is not None:
             _report(outcome.error)
-    for loop, answers in by_loop.items():
+        elif item.loop is not None and item.then is not None:
+            by_loop[item.loop].append(item.then)
+    for loop, calls in by_loop.items():
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_deliver, answers)
+            loop.call_soon_threadsafe(_call, calls)
+
+
+def _call(calls: Iterable[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
 
 
 def _report(error: BaseException) -> None:
@@ -245,11 +257,10 @@ def _report(error: BaseException) -> None:
     level("journal.submitted_write_refused", error=str(error))
 
 
-def _deliver(answers: Iterable[tuple[asyncio.Future[Any], Outcome]]) -> None:
-    for future, outcome in answers:
-        if future.done():
-            continue  # cancelled by its waiter
-        if outcome.error is not None:
-            future.set_exception(outcome.error)
-        else:
-            future.set_result(outcome.value)
+def _answer(future: asyncio.Future[Any], outcome: Outcome) -> None:
+    if future.done():
+        return  # cancelled by its waiter
+    if outcome.error is not None:
+        future.set_exception(outcome.error)
+    else:
+        future.set_result(outcome.value)

@@ -20,6 +20,26 @@ from tests.conformance.journal.making import (
     write_of,
 )
 
+
+def test_a_submitted_write_is_told_of_once_it_is_written_and_not_where_it_is_refused(
+    backend: Backend,
+) -> None:
+    async def body(journal: Journal) -> None:
+        claim = await claimed(journal)
+        written, told = asyncio.Event(), list[str]()
+        journal.submit(write_of(claim, events=[an_event("mine")]), written.set)
+        async with asyncio.timeout(20):
+            await written.wait()
+        assert (await types(journal, claim.run.run_id))[-1] == "mine"
+        stale = Commit(run_id=claim.run.run_id, epoch=claim.run.epoch + 1, events=[an_event()])
+        journal.submit(stale, lambda: told.append("stale"))
+        journal.submit(write_of(claim, events=[an_event()]), lambda: told.append("good"))
+        await journal.commit(write_of(claim, events=[an_event("last")]))
+        assert told == ["good"]
+
+    backend.using(body)
+
+
 ODD_TEXTS = (
     "",
     "\\",
