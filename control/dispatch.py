@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
 from control.in_process import InProcessRunner
 from envelope.errors import JournalUnavailable, QueueUnavailable
@@ -12,10 +11,6 @@ from envelope.ports.journal_rows import Hint, Run
 from envelope.ports.journal_writes import NewRun
 from envelope.resources import Resources
 from worker.backend import Backend
-
-_TAKEN_SECONDS = 0.02
-"""Within which an idle worker takes a run. Noting at once that a message went out would only make
-the worker wait for the run's row; until it is noted, a reconciler may send a second message."""
 
 
 class Dispatcher:
@@ -31,8 +26,6 @@ class Dispatcher:
         self._resources = resources
         self._runner: InProcessRunner | None = None
         self._starting = asyncio.Lock()
-        self._sent: list[str] = []
-        self._noting: asyncio.Task[None] | None = None
 
     async def send(self, hints: Sequence[Hint]) -> str | None:
         """Get runs under way; return why none was sent. The journal has them either way."""
@@ -43,26 +36,15 @@ class Dispatcher:
             return None
         try:
             await self._backend.queue.enqueue(hints)
-        except QueueUnavailable as error:
+            await self._backend.journal.mark_sent([hint.run_id for hint in hints])
+        except (QueueUnavailable, JournalUnavailable) as error:
             return str(error)
-        self._sent += [hint.run_id for hint in hints]
-        if self._noting is None or self._noting.done():
-            self._noting = asyncio.create_task(self._note_sent(), name="muster-note-sent")
         return None
 
     async def close(self) -> None:
-        """Stop what is executed here, and note what was sent."""
-        if self._noting is not None:
-            await self._noting
+        """Stop what is executed here."""
         if self._runner is not None:
             await self._runner.close()
-
-    async def _note_sent(self) -> None:
-        while self._sent:
-            await asyncio.sleep(_TAKEN_SECONDS)
-            run_ids, self._sent = self._sent, []
-            with suppress(JournalUnavailable):  # a reconciler sends them again, once
-                await self._backend.journal.mark_sent(run_ids)
 
     async def _execute(self, hints: Sequence[Hint]) -> None:
         async with self._starting:

@@ -85,7 +85,8 @@ def test_a_worker_tells_what_it_did(cluster: Cluster) -> None:
     assert told["muster_journal_commit_seconds_count"] > 0
     assert told["muster_event_lag_seconds_count"] > 0
     assert told["celery_worker_up test"] == 1
-    assert told["celery_task_succeeded_total test run.seen runs.seen"] == 5
+    # At least: a reconciler that looks between a send and its note sends once more, without effect.
+    assert told["celery_task_succeeded_total test run.seen runs.seen"] >= 5
     assert told["celery_task_failed_total Unsuccessful test run.seen runs.seen"] == 2
     assert told["celery_task_sent_total test agent.seen-far agent.seen-far"] >= 5
     assert told["celery_task_runtime_count test agent.seen-far agent.seen-far"] == 5
