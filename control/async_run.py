@@ -113,16 +113,18 @@ class AsyncRun:
                 yield event
             return
         async with self._lookout.news(self.id) as news:
+            told = True
             while True:
-                before = after
+                # Asked before the events are read: an ended run has all that it will ever have.
+                ended = not told and has_ended(await self.row())
                 async for event in self._recorded(after):
                     yield event
                     after = event.number
                     if event.type in _TERMINAL_NAMES:
                         return
+                if ended:
+                    return  # the caller had seen the end
                 told = await news.wait()
-                if after == before and not told and has_ended(await self.row()):
-                    return  # the caller had seen all there is
 
     async def stream(self) -> AsyncIterator[Piece]:
         """Yield pieces of text from now on, as agents produce them with `ctx.stream`.

@@ -103,6 +103,9 @@ class Journal(Protocol):
     async def settled_steps(self, steps: Sequence[tuple[str, str]]) -> Sequence[Step]:
         """Of the steps named (run, step), return those that are settled."""
 
+    async def running_steps(self, steps: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        """Of the steps named (run, step), return the names of those that somebody executes."""
+
     async def rescue_steps(
         self, steps: Sequence[tuple[str, str]], max_losses: int
     ) -> Sequence[Step]:

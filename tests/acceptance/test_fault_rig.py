@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -85,8 +87,27 @@ def _strike(rig: FaultRig, wishes: Iterator[Wish], seed: int) -> None:
         return not rig.muster.runs(states=_ACTIVE, limit=1)
 
     load.finish()
-    wait_until(ended, _END_SECONDS, "all runs have ended")
+    try:
+        wait_until(ended, _END_SECONDS, "all runs have ended")
+    except AssertionError as error:
+        raise AssertionError("\n".join([str(error), *_whys(rig)])) from None
     load.join()
+
+
+def _whys(rig: FaultRig) -> list[str]:
+    """Show the runs that have not ended, with what they wait for."""
+    show = [str(Path(sys.executable).with_name("muster")), "runs", "show"]
+    return [
+        subprocess.run(
+            [*show, run.run_id],
+            env=rig.cluster.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        ).stdout
+        for run in rig.muster.runs(states=_ACTIVE, limit=10)
+    ]
 
 
 def keep(facts: Facts, file: Path) -> None:

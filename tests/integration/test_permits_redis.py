@@ -271,6 +271,37 @@ def test_a_look_forgets_what_changed_hands(redis_url: str, redis: Any) -> None:
     run(case)
 
 
+def test_an_executor_whose_ask_was_swept_is_served_once_the_owner_gives_back(
+    redis_url: str, redis: Any
+) -> None:
+    """Its lease had lapsed, it lived: meanwhile the owner has asked, and holds, anew."""
+
+    async def case() -> None:
+        async with opened(RedisBench(redis_url, looking=False)) as bench:
+            other, owner = await bench.desk("w0"), await bench.desk("w1")
+            executor = await bench.desk("w2")
+            await other.acquire(ask("x"))
+            sent, begun = acquire(owner, ask("a")), acquire(executor, ask("a"))
+            await asyncio.gather(executed(owner), executed(executor))
+            bench.living.discard("w2")
+            await owner.look()  # sweeps
+            await owner.look()  # misses its ask, which the executor had taken over
+            await executed(owner)
+            bench.living.add("w2")
+            other.release(AGENT, "run", "x")
+            await sent
+            await executor.look()
+            await executed(executor)
+            assert not begun.done()
+            owner.release(AGENT, "run", "a")
+            await executed(owner)
+            await executor.look()
+            await begun
+            assert await held(owner) == ["a"]
+
+    run(case)
+
+
 def test_a_cancelled_look_ends(redis_url: str, redis: Any) -> None:
     async def case() -> None:
         async with opened(RedisBench(redis_url, looking=False)) as bench:

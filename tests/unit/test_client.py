@@ -12,6 +12,7 @@ import pytest
 from control import AsyncMuster, CampaignManager, RunTimeout
 from control.async_manager import AsyncCampaignManager
 from control.async_run import AsyncRun
+from control.looking import News
 from control.loop_thread import LoopThread
 from envelope.errors import InvalidInput, UnknownRun
 from envelope.events import EventType
@@ -101,6 +102,27 @@ def test_events_come_in_order_and_end_with_the_terminal_one(
             assert numbers[-1][1] == "run.cancelled"
             assert await asyncio.wait_for(later, PATIENCE) == numbers[3:]
             assert await asyncio.wait_for(collect(len(numbers)), PATIENCE) == []
+
+    asyncio.run(scenario())
+
+
+def test_an_end_that_comes_between_the_events_and_the_state_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with client(DeafWakeups()) as muster:
+            run = await muster.enqueue("one", {"text": "x"})
+            waits = 0
+
+            async def wait(*_: object) -> bool:
+                nonlocal waits
+                waits += 1
+                if waits == 2:  # the events so far have been read, and read again
+                    await work(muster, run, end=True)
+                return False
+
+            monkeypatch.setattr(News, "wait", wait)
+            assert [event.type async for event in run.events()][-1] == "run.cancelled"
 
     asyncio.run(scenario())
 

@@ -217,6 +217,26 @@ def test_a_lost_step_message_is_sent_again() -> None:
     asyncio.run(scenario())
 
 
+def test_a_step_that_is_executed_is_not_sent_again_and_its_permit_is_let_go() -> None:
+    async def scenario() -> None:
+        async with rigged() as rig:
+            rig.consumer = "b"
+            _, running = await _stuck(rig, "remote", "gate far", text="gate far")
+            given_back: list[str] = []
+            rig.permits.release = lambda *name: given_back.append(name[2])  # type: ignore[method-assign]  # seen, not done
+            waiting = rig.worker("a").engine.waiting
+            for _ in range(2):
+                for expected in waiting._expected.values():
+                    expected.sent_at -= 60
+                await waiting.look(may_judge=True)
+            assert given_back == ["far", "far"]
+            assert len(rig.queue.sent) == 1
+            GATES["gate far"].set()
+            assert await running is RunState.SUCCEEDED
+
+    asyncio.run(scenario())
+
+
 def test_a_lost_wake_up_is_made_good_by_the_look() -> None:
     async def scenario() -> None:
         async with rigged() as rig:

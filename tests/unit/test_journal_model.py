@@ -275,6 +275,7 @@ class JournalMachine(RuleBasedStateMachine):
         named = [(run_id, step) for step in STEPS] + steps
         self.both(lambda journal: journal.rescue_steps(named, 1))
         self.both(lambda journal: journal.settled_steps(named))
+        self.both(lambda journal: journal.running_steps(named))
 
     @rule(limit=st.integers(0, 3), empty=st.booleans(), grace=st.sampled_from([0, 1000]))
     def unsent(self, limit: int, empty: bool, grace: float) -> None:

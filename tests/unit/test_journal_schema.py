@@ -174,6 +174,7 @@ async def _everything(journal: SqlJournal) -> None:
         StepCommit(run_id="r0", step="q", attempt=3, executor="x", state=StepState.SUCCEEDED)
     )
     await journal.settled_steps([("r0", "q")])
+    await journal.running_steps([("r0", "q")])
     await journal.blame("r1", "w", 1)
     await journal.cancel("r2", "why")
     end = RunEnd(state=RunState.SUCCEEDED)

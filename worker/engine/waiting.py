@@ -68,9 +68,7 @@ class WaitingSteps:
             expected.step.cancel()
             if expected.publishing is not None:
                 expected.publishing.cancel()
-            if not self._executes_here(ask.run_id, ask.step):
-                # Without effect where an executor elsewhere has taken it over.
-                self._parts.permits.release(ask.agent, ask.run_id, ask.step)
+            self._give_back(ask)
 
     def publish(self, expected: Expected) -> None:
         """Send a step's message with the next batch, once the step has its permit."""
@@ -137,12 +135,32 @@ class WaitingSteps:
         late = [known for known in self._expected.values() if self._is_late(known)]
         if not late or queue is None:
             return
+        free = await self._not_executed(late)
         try:
-            depth = await queue.depth(sorted({topic(known.hint) for known in late}))
+            depth = await queue.depth(sorted({topic(known.hint) for known in free}))
         except QueueUnavailable:
             return  # the next look tries again
-        lost = [known.hint for known in late if not depth.get(topic(known.hint))]
+        lost = [known.hint for known in free if not depth.get(topic(known.hint))]
         await self._send(lost)
+
+    async def _not_executed(self, late: Sequence[Expected]) -> list[Expected]:
+        """Leave out what somebody executes, and let go of the permit with which it was sent.
+
+        An executor asks for the permit anew and is handed it. One whose lease had lapsed may have
+        asked before this process did: its ask is lost, and it waits until the permit is free.
+        """
+        names = [_name(known.hint) for known in late]
+        running = set(await self._parts.journal.running_steps(names))
+        for known in late:
+            if _name(known.hint) in running:
+                known.sent_at = time.monotonic()
+                self._give_back(known.ask)
+        return [known for known in late if _name(known.hint) not in running]
+
+    def _give_back(self, ask: PermitAsk) -> None:
+        """Give a permit back; without effect where an executor elsewhere has taken it over."""
+        if not self._executes_here(ask.run_id, ask.step):
+            self._parts.permits.release(ask.agent, ask.run_id, ask.step)
 
     def _is_late(self, known: Expected) -> bool:
         if known.publishing is not None and not known.publishing.done():

@@ -15,6 +15,7 @@ from envelope.ports.journal_rows import (
     RunFilter,
     Signal,
     Step,
+    StepState,
     WorkerRow,
 )
 from envelope.ports.journal_writes import QuarantinedMessage
@@ -40,6 +41,12 @@ class MemoryReads:
         with self._store.lock:
             rows = [self._store.book.steps.get(name) for name in dict.fromkeys(steps)]
             return [step_of(row) for row in rows if row is not None and row.settled]
+
+    async def running_steps(self, steps: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        """Of the steps named, return the names of those that somebody executes."""
+        with self._store.lock:
+            rows = {name: self._store.book.steps.get(name) for name in steps}
+            return [name for name, row in rows.items() if row and row.state is StepState.RUNNING]
 
     async def signals(self, run_id: str, after: int = 0) -> Sequence[Signal]:
         """Return a run's signals whose number is above `after`, in order."""

@@ -103,6 +103,9 @@ _STEPS_WITH_RUNS = (
     .where(pair_of(steps.c.run_id, steps.c.step, "names"))
 )
 _SETTLED_STEPS = _NAMED_STEPS.where(steps.c.state.in_(sorted(s.value for s in SETTLED_STATES)))
+_RUNNING_STEPS = select(steps.c.run_id, steps.c.step).where(
+    pair_of(steps.c.run_id, steps.c.step, "names"), steps.c.state == StepState.RUNNING.value
+)
 _ORIGINS = (
     select(events.c.run_id, events.c.origin)
     .where(any_of(events.c.run_id, "run_ids"))
@@ -176,6 +179,14 @@ def read_settled(
 ) -> Mapping[tuple[str, str], Step]:
     """Return those of the steps named that are settled, by name."""
     return _read_named(connection, _SETTLED_STEPS, names)
+
+
+def read_running(
+    connection: Connection, names: Collection[tuple[str, str]]
+) -> Collection[tuple[str, str]]:
+    """Return the names of those of the steps named that somebody executes."""
+    rows = connection.execute(_RUNNING_STEPS, {"names": list(names)}) if names else ()
+    return {(run_id, step) for run_id, step in rows}
 
 
 def read_origins(connection: Connection, run_ids: Collection[str]) -> Mapping[str, frozenset[str]]:

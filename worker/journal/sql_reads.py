@@ -27,6 +27,7 @@ from worker.journal.reader import Reader
 from worker.journal.reading import (
     read_attempts,
     read_events,
+    read_running,
     read_runs,
     read_settled,
     read_signals,
@@ -47,6 +48,12 @@ class SqlReads(ABC):
         names = list(dict.fromkeys(steps))
         found = await self._reader.read(partial(read_settled, names=names))
         return [found[name] for name in names if name in found]
+
+    async def running_steps(self, steps: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        """Of the steps named, return the names of those that somebody executes."""
+        names = list(dict.fromkeys(steps))
+        found = await self._reader.read(partial(read_running, names=names))
+        return [name for name in names if name in found]
 
     async def signals(self, run_id: str, after: int = 0) -> Sequence[Signal]:
         """Return a run's signals whose number is above `after`, in order."""

@@ -252,6 +252,20 @@ def test_settled_steps_returns_those_named_that_are_settled(backend: Backend) ->
     backend.using(body)
 
 
+def test_running_steps_names_those_that_somebody_executes(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        taken, waiting = await queued_step(journal), await queued_step(journal)
+        await journal.claim_step(taken.run.run_id, "draft", "e1")
+        names = [(claim.run.run_id, "draft") for claim in (waiting, taken)]
+        asked = [*names, names[1], ("x", "draft")]
+        assert list(await journal.running_steps(asked)) == [names[1]]
+        await journal.commit_step(_outcome(taken.run.run_id))
+        assert list(await journal.running_steps(asked)) == []
+        assert list(await journal.running_steps([])) == []
+
+    backend.using(body)
+
+
 def _outcome(run_id: str, **fields: Any) -> StepCommit:
     values: dict[str, Any] = {
         "run_id": run_id,
