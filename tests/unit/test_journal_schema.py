@@ -132,12 +132,13 @@ def test_no_statement_of_daily_work_reads_a_whole_table(url: str, tmp_path: Path
 
 
 def _check_plan(line: str, statement: str) -> None:
-    """Scans are for the few workers and limits, the live runs, the counts, the newest first.
+    """Scans are for the few workers, writers, limits, the live runs, the counts, the newest first.
 
     And for what is rare: runs of whose end others are still to be told, failures to be looked at.
     """
     harmless = (
         "muster_workers",
+        "muster_writers",
         "muster_quarantine",
         "USING COVERING INDEX muster_runs_by_flow",
         "USING INDEX muster_runs_queued",

@@ -54,25 +54,20 @@ class Outcome:
 Work = Operation | Statement
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The outcomes of a batch, valid once its transaction is committed."""
+def apply_batch(connection: Connection, batch: Sequence[Work]) -> Sequence[Outcome]:
+    """Apply the operations in order; one that is refused leaves its neighbours alone.
 
-    outcomes: Sequence[Outcome]
-    transaction: str | None
-
-
-def apply_batch(connection: Connection, batch: Sequence[Work]) -> Applied:
-    """Apply the operations in order; one that is refused leaves its neighbours alone."""
+    The outcomes are valid once the transaction is committed.
+    """
     needs = Needs()
     for work in batch:
         if not isinstance(work, Statement):
             work.need(needs)
-    book, transaction = load_book(connection, needs)
+    book = load_book(connection, needs)
     decided = [_decide(work, book) for work in batch]
     write_changes(connection, book.drain())
     write_ledger(connection, book.ledger.drain())
-    return Applied(_answer(connection, batch, decided), transaction)
+    return _answer(connection, batch, decided)
 
 
 def _decide(work: Work, book: Book) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Double, Text
+from sqlalchemy import Double
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -17,17 +17,6 @@ class db_now(GenericFunction[float]):  # noqa: N801 - reads as the SQL function 
     name = "muster_now"
 
 
-class transaction_id(GenericFunction[str]):  # noqa: N801 - reads as the SQL function it is
-    """The name of the running transaction, by which its fate can be asked for later on.
-
-    NULL on SQLite, where a COMMIT that fails has certainly not happened.
-    """
-
-    type = Text()
-    inherit_cache = True
-    name = "muster_transaction"
-
-
 @compiles(db_now, "postgresql")
 def _postgres_now(_element: db_now, _compiler: Any, **_: Any) -> str:
     # now() would stand still at the start of the transaction, before the rows were locked.
@@ -37,13 +26,3 @@ def _postgres_now(_element: db_now, _compiler: Any, **_: Any) -> str:
 @compiles(db_now, "sqlite")
 def _sqlite_now(_element: db_now, _compiler: Any, **_: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(transaction_id, "postgresql")
-def _postgres_transaction(_element: transaction_id, _compiler: Any, **_: Any) -> str:
-    return "pg_current_xact_id()::text"
-
-
-@compiles(transaction_id, "sqlite")
-def _sqlite_transaction(_element: transaction_id, _compiler: Any, **_: Any) -> str:
-    return "NULL"

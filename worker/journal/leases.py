@@ -25,8 +25,9 @@ from worker.journal.apply import Statement
 from worker.journal.clock import db_now
 from worker.journal.executing import UNDO
 from worker.journal.losing import PURGE_AFTER
+from worker.journal.marks import KEPT_SECONDS
 from worker.journal.stuck import end_stuck_sessions
-from worker.journal.tables import runs, steps, workers
+from worker.journal.tables import runs, steps, workers, writers
 
 _RENEW = (
     update(workers)
@@ -73,6 +74,7 @@ _ALIVE = select(workers.c.expires_at > db_now()).where(
 _FORGET = delete(workers).where(workers.c.worker_id == bindparam("worker_id"))
 _EXPIRED = workers.c.expires_at < db_now() - PURGE_AFTER
 _PURGE = delete(workers).where(_EXPIRED)
+_PURGE_MARKS = delete(writers).where(writers.c.at < db_now() - KEPT_SECONDS)
 _ANY_EXPIRED = select(func.count()).select_from(workers).where(_EXPIRED)
 _LIST = select(
     workers.c.worker_id,
@@ -118,6 +120,7 @@ class RenewLease(Statement):
         }
         if connection.execute(_RENEW, values).rowcount == 0:
             connection.execute(_ANNOUNCE, values)
+            connection.execute(_PURGE_MARKS)  # often enough, and no worker has to look for them
 
 
 @dataclass(slots=True)

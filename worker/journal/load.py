@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from envelope.ports.journal_rows import RunState, StepState
 from worker.journal.book import Book, KeyHolder, Needs
-from worker.journal.clock import db_now, transaction_id
+from worker.journal.clock import db_now
 from worker.journal.load_ledger import load_ledger, look_ahead
 from worker.journal.load_ties import load_ties
 from worker.journal.matching import any_of, pair_of
@@ -58,7 +58,7 @@ _LOCK_RUNS = (
     .order_by(runs.c.run_id)
     .with_for_update(key_share=True)
 )
-_CLOCK = select(db_now(), transaction_id())
+_CLOCK = select(db_now())
 _STEP_COLUMNS = (
     steps.c.run_id,
     steps.c.step,
@@ -94,8 +94,8 @@ _KEYS = (
 _LIVING = select(workers.c.worker_id).where(workers.c.expires_at > db_now())
 
 
-def load_book(connection: Connection, needs: Needs) -> tuple[Book, str | None]:
-    """Return the rows under their locks, and the name of the transaction where it has one.
+def load_book(connection: Connection, needs: Needs) -> Book:
+    """Return the rows under their locks.
 
     The clock is read after the locks were granted: what waited for another process happens after
     it, by the clock too.
@@ -114,9 +114,8 @@ def load_book(connection: Connection, needs: Needs) -> tuple[Book, str | None]:
     load_ledger(connection, needs, book)
     if needs.leases:
         book.living = frozenset(connection.scalars(_LIVING))
-    now, transaction = connection.execute(_CLOCK).one()
-    book.now = now
-    return book, transaction
+    book.now = connection.execute(_CLOCK).scalar_one()
+    return book
 
 
 def _load_runs(connection: Connection, needs: Needs, book: Book) -> None:

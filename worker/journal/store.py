@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from worker.journal.apply import Applied, Outcome, Work, apply_batch
-
-_POSTGRES_FATE = text("SELECT pg_xact_status(CAST(:transaction AS xid8))")
-_POLL_SECONDS = 0.05
+from worker.journal.apply import Outcome, Work, apply_batch
+from worker.journal.marks import Marks
 
 
 class InDoubt(Exception):
-    """The connection broke during COMMIT: whether the batch is in the database is not known."""
+    """The connection broke during COMMIT: whether the batch is in the database is not known.
 
-    def __init__(self, applied: Applied) -> None:
-        super().__init__(f"transaction {applied.transaction} is in doubt")
-        self.applied = applied
+    Attributes:
+        outcomes: What holds if it is.
+        batch: The number of its mark.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome], batch: int) -> None:
+        super().__init__(f"batch {batch} is in doubt")
+        self.outcomes = outcomes
+        self.batch = batch
 
 
 class Store:
@@ -27,6 +30,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._marks = Marks()
 
     def write(self, batch: Sequence[Work]) -> Sequence[Outcome]:
         """Apply the batch and commit it.
@@ -38,27 +42,23 @@ class Store:
         with self._engine.connect() as connection:
             transaction = connection.begin()
             try:
-                applied = apply_batch(connection, batch)
+                outcomes = apply_batch(connection, batch)
+                number = self._marks.leave(connection)
             except BaseException:
                 transaction.rollback()
                 raise
             try:
                 transaction.commit()
             except DBAPIError as error:
-                if error.connection_invalidated and applied.transaction is not None:
-                    raise InDoubt(applied) from error
+                if error.connection_invalidated and number is not None:
+                    raise InDoubt(outcomes, number) from error
                 raise
-            return applied.outcomes
+            return outcomes
 
-    def committed(self, applied: Applied) -> bool:
-        """Tell whether a transaction in doubt was committed after all.
+    def committed(self, doubt: InDoubt) -> bool:
+        """Tell whether a batch in doubt was committed after all.
 
-        Waits while the server still works on it. A server that forgot the transaction would have
-        to be older than its retention of commit states, which no retry outlives.
+        Waits while the server still works on it.
         """
-        while True:
-            with self._engine.connect() as connection:
-                fate = connection.scalar(_POSTGRES_FATE, {"transaction": applied.transaction})
-            if fate != "in progress":
-                return bool(fate == "committed")
-            time.sleep(_POLL_SECONDS)
+        with self._engine.begin() as connection:
+            return self._marks.last(connection) == doubt.batch

@@ -255,6 +255,14 @@ workers = Table(
     Column("expires_at", Double, nullable=False),
 )
 
+writers = Table(
+    "muster_writers",
+    metadata,
+    Column("writer", Name, primary_key=True),
+    Column("batch", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
 quarantine = Table(
     "muster_quarantine",
     metadata,

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from envelope.errors import Fenced, JournalUnavailable
-from worker.journal.apply import Applied, Outcome, Work
+from worker.journal.apply import Outcome, Work
 from worker.journal.store import InDoubt, Store
 from worker.journal.trouble import is_away, is_race
 from worker.journal.watch import BatchWatch, Unwatched
@@ -57,7 +57,7 @@ class Batch:
     """Items that are written together. `doubt` is a commit of theirs whose fate is not known."""
 
     items: list[Item]
-    doubt: Applied | None = None
+    doubt: InDoubt | None = None
 
 
 class Writer:
@@ -195,7 +195,7 @@ class Writer:
             try:
                 return self._attempt(batch)
             except InDoubt as doubt:
-                batch.doubt = doubt.applied
+                batch.doubt = doubt
                 continue
             except Exception as error:
                 races += is_race(error)

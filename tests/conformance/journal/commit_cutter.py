@@ -15,14 +15,17 @@ class CommitCutter:
     def __init__(self, port: int) -> None:
         self._upstream = port
         self._armed: bool | None = None
+        self._before: Callable[[], None] | None = None
+        self._door = threading.Lock()
         self.cuts = 0
         self._sockets = [socket.create_server(("127.0.0.1", 0))]
         self.port: int = self._sockets[0].getsockname()[1]
         self._threads: list[threading.Thread] = []
         self._start(self._accept)
 
-    def arm(self, *, delivered: bool) -> None:
-        self._armed = delivered
+    def arm(self, *, delivered: bool, before: Callable[[], None] | None = None) -> None:
+        """Cut the next COMMIT, having called `before`: nobody connects anew while that lasts."""
+        self._armed, self._before = delivered, before
 
     def close(self) -> None:
         for end in self._sockets:
@@ -41,7 +44,8 @@ class CommitCutter:
         with suppress(OSError):
             while True:
                 client, _ = self._sockets[0].accept()
-                server = socket.create_connection(("127.0.0.1", self._upstream))
+                with self._door:
+                    server = socket.create_connection(("127.0.0.1", self._upstream))
                 self._sockets += [client, server]
                 self._start(self._from_client, client, server)
                 self._start(self._from_server, server, client)
@@ -64,6 +68,9 @@ class CommitCutter:
     def _cut(self, data: bytes, client: socket.socket, server: socket.socket) -> None:
         delivered, self._armed = self._armed, None
         self.cuts += 1
+        if self._before is not None:
+            with self._door:
+                self._before()
         _shut(client)
         if delivered:
             server.sendall(data)

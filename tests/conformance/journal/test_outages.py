@@ -4,7 +4,9 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from envelope.errors import JournalUnavailable
@@ -125,6 +127,63 @@ def test_a_commit_whose_answer_was_lost_is_written_once(
         asyncio.run(run())
     finally:
         cutter.close()
+
+
+def test_a_commit_that_a_crash_lost_is_not_taken_for_one_that_got_its_number(
+    postgres: Backend, own_postgres: PostgresServer
+) -> None:
+    cutter = CommitCutter(own_postgres.port)
+    through = Backend("postgres", postgres.url.replace(str(own_postgres.port), str(cutter.port)))
+    numbers: list[int] = []
+
+    def crash() -> None:
+        """Lose the transaction under way with its number, then give that to others."""
+        numbers.append(_next_transaction(postgres.url))
+        own_postgres.stop("immediate")
+        own_postgres.start()
+        numbers.append(_next_transaction(postgres.url))
+        while _next_transaction(postgres.url) <= numbers[0]:
+            _commit_something(postgres.url)
+
+    async def run() -> None:
+        async with through.opened(patience=60) as journal:
+            claim = await claimed(journal)
+            cutter.arm(delivered=False, before=crash)
+            event = an_event("once")
+            assert await journal.commit(write_of(claim, steps=[a_step()], events=[event])) == 3
+            assert cutter.cuts == 1
+            assert (await types(journal, claim.run.run_id))[2:] == ["once"]
+
+    _flush_seldom(own_postgres)
+    try:
+        asyncio.run(run())
+    finally:
+        cutter.close()
+    assert numbers[1] <= numbers[0], "the number was not given twice: the trial proved nothing"
+
+
+def _flush_seldom(server: PostgresServer) -> None:
+    """Let nothing reach the disk but commits."""
+    _say(server.url("postgres"), "ALTER SYSTEM SET wal_writer_delay = '10s'")
+    server.stop()
+    server.start()
+
+
+def _next_transaction(url: str) -> int:
+    """The number of the only transaction under way, or else of the next one."""
+    return int(_say(url, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
+
+
+def _commit_something(url: str) -> None:
+    _say(url, "CREATE TABLE IF NOT EXISTS others (number integer)")
+    _say(url, "INSERT INTO others VALUES (1)")
+
+
+def _say(url: str, statement: str) -> Any:
+    with psycopg.connect(url, autocommit=True) as connection:
+        said = connection.execute(statement)
+        row = said.fetchone() if said.description else None
+        return row[0] if row else None
 
 
 def test_a_locked_sqlite_file_is_waited_for(tmp_path: Path) -> None:
