@@ -56,13 +56,6 @@ class ToldWakeups(InProcessWakeups):
         super().notify(channel, notice)
 
 
-async def noted(backend: Backend, run_id: str) -> None:
-    """Wait until the journal knows that the run's message went out."""
-    async with asyncio.timeout(20):
-        while (run := await backend.journal.run(run_id)) is None or not run.sends:
-            await asyncio.sleep(0.005)
-
-
 def backend_over(
     *, journal: Journal | None = None, queue: Any = None, wakeups: Any = None, **settings: Any
 ) -> Backend:

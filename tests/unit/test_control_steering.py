@@ -17,7 +17,7 @@ from envelope.ids import new_id
 from envelope.ports.journal_rows import RunState, Waits
 from envelope.ports.journal_writes import Commit, NewRun, RunEnd
 from tests.rig import waiting_flows
-from tests.unit.test_control_backend import RecordingQueue, ToldWakeups, backend_over, noted
+from tests.unit.test_control_backend import RecordingQueue, ToldWakeups, backend_over
 from worker.backend import Backend
 
 
@@ -67,7 +67,6 @@ def test_a_signal_wakes_the_run_that_waits_for_it_and_sends_it() -> None:
         queue = RecordingQueue()
         async with client(queue) as (muster, backend):
             run = await muster.enqueue("one", {"text": "x"})
-            await noted(backend, run.id)
             await suspend(backend, run.id, Waits(signals={"go": 0}))
             other = await run.signal("other", {"n": 1})
             assert (other.woken, other.number) == (False, 1)
@@ -75,7 +74,6 @@ def test_a_signal_wakes_the_run_that_waits_for_it_and_sends_it() -> None:
             signalled = await run.signal("go", {"ok": [True, "ä"]})
             assert (signalled.woken, signalled.number) == (True, 2)
             assert [hint.run_id for hint in queue.sent] == [run.id, run.id]
-            await noted(backend, run.id)
             row = await run.row()
             assert (row.state, row.sends) == (RunState.QUEUED, 1)
             kept = await backend.journal.signals(run.id)

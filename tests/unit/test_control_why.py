@@ -23,7 +23,7 @@ from envelope.ports.journal_writes import Commit, NewEvent, NewRun, RunEnd, Step
 from envelope.ports.permits import AgentPermits, PermitHolder, PermitWaiter
 from envelope.ports.rates import BucketReport
 from tests.rig import flows
-from tests.unit.test_control_backend import RecordingQueue, backend_over, noted
+from tests.unit.test_control_backend import RecordingQueue, backend_over
 from worker.backend import Backend
 from worker.coordination.locks.in_process import InProcessLocks
 
@@ -100,7 +100,6 @@ def test_a_queued_run_tells_what_is_missing() -> None:
             told = await it.why(run)
             assert "No living worker has version 1 of flow 'one'; they have 2, 3" in told
             await it.worker()
-            await noted(it.backend, run.id)
             told = await it.why(run)
             assert "Its message was sent 0." in told
             assert "messages in queue runs.one: 1" in told

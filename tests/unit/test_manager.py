@@ -22,7 +22,7 @@ from envelope.errors import (
 from envelope.ports.journal_rows import Accepted, RunFilter, RunState
 from envelope.ports.journal_writes import NewRun
 from tests.rig import flows
-from tests.unit.test_control_backend import RecordingQueue, backend_over, noted
+from tests.unit.test_control_backend import RecordingQueue, backend_over
 from worker.journal.memory import MemoryJournal
 
 
@@ -144,7 +144,6 @@ def test_with_a_queue_the_run_is_committed_then_sent_and_marked() -> None:
         manager = manager_over(queue)
         run = await manager.ingest_event(event(priority=7))
         assert [(h.run_id, h.flow, h.priority) for h in queue.sent] == [(run.id, "one", 7)]
-        await noted(manager.backend, run.id)
         row = await run.row()
         assert (row.state, row.sends) == (RunState.QUEUED, 1)
         assert run.receipt is not None
