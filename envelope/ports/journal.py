@@ -134,6 +134,9 @@ class Journal(Protocol):
     async def retire(self, worker_id: str) -> None:
         """Forget a worker that ends in order. Its runs count as lost from now on."""
 
+    async def owned(self, worker_id: str) -> Mapping[str, int]:
+        """Return the epochs of the runs that are running in the name of a worker, by run id."""
+
     async def rescue(self, max_losses: int) -> Sequence[Rescue]:
         """Queue every running run whose owner's lease lapsed: epoch + 1, losses + 1.
 

@@ -60,6 +60,24 @@ def test_a_zombie_s_write_is_refused_even_before_a_successor_claims() -> None:
     asyncio.run(scenario())
 
 
+def test_a_beat_after_a_lapse_drops_what_others_took_and_nothing_else() -> None:
+    async def scenario() -> None:
+        async with rigged() as rig:
+            _, taken = await _stuck(rig, "three", "two")
+            await rig.lose("a")
+            await rig.journal.rescue(3)
+            engine = rig.worker("a").engine
+            kept = asyncio.create_task(engine.execute(await rig.accept("three", {"text": "x"})))
+            await rig.until(_calls("two", 2), "another run has begun under the lapsed lease")
+            await rig.worker("a").lease.take()
+            assert await taken is None
+            assert not kept.done()
+            GATES["two"].set()
+            assert await kept is RunState.SUCCEEDED
+
+    asyncio.run(scenario())
+
+
 def test_a_replay_gives_recorded_values_and_branches_back() -> None:
     async def scenario() -> None:
         async with rigged() as rig:

@@ -276,6 +276,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.both(lambda journal: journal.rescue_steps(named, 1))
         self.both(lambda journal: journal.settled_steps(named))
         self.both(lambda journal: journal.running_steps(named))
+        self.both(lambda journal: journal.owned("w1"))
 
     @rule(limit=st.integers(0, 3), empty=st.booleans(), grace=st.sampled_from([0, 1000]))
     def unsent(self, limit: int, empty: bool, grace: float) -> None:

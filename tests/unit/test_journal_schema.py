@@ -176,6 +176,7 @@ async def _everything(journal: SqlJournal) -> None:
     )
     await journal.settled_steps([("r0", "q")])
     await journal.running_steps([("r0", "q")])
+    await journal.owned("w")
     await journal.blame("r1", "w", 1)
     await journal.cancel("r2", "why")
     end = RunEnd(state=RunState.SUCCEEDED)

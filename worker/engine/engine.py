@@ -127,9 +127,10 @@ class Engine:
 
     async def drop_lost(self) -> None:
         """Drop the runs that others took while this process had lost its lease."""
-        for run_id, execution in list(self._running.items()):
-            run = await self.parts.journal.run(run_id)
-            if run is None or run.epoch != execution.epoch or run.state is not RunState.RUNNING:
+        running = dict(self._running)  # from before the read: it knows of all of them
+        owned = await self.parts.journal.owned(self.parts.worker_id)
+        for run_id, execution in running.items():
+            if owned.get(run_id) != execution.epoch:
                 execution.stop(Stop.FENCED)
 
     async def look(self) -> None:

@@ -13,6 +13,7 @@ from envelope.ports.journal_rows import (
     FailureGroup,
     Run,
     RunFilter,
+    RunState,
     Signal,
     Step,
     StepState,
@@ -47,6 +48,16 @@ class MemoryReads:
         with self._store.lock:
             rows = {name: self._store.book.steps.get(name) for name in steps}
             return [name for name, row in rows.items() if row and row.state is StepState.RUNNING]
+
+    async def owned(self, worker_id: str) -> Mapping[str, int]:
+        """Return the epochs of the runs that are running in the name of a worker, by run id."""
+        with self._store.lock:
+            rows = self._store.book.runs.values()
+            return {
+                row.run_id: row.epoch
+                for row in rows
+                if row.owner == worker_id and row.state is RunState.RUNNING
+            }
 
     async def signals(self, run_id: str, after: int = 0) -> Sequence[Signal]:
         """Return a run's signals whose number is above `after`, in order."""

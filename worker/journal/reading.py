@@ -7,7 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from json import loads
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 
 from envelope.ports.journal_rows import (
     SETTLED_STATES,
@@ -106,6 +114,10 @@ _SETTLED_STEPS = _NAMED_STEPS.where(steps.c.state.in_(sorted(s.value for s in SE
 _RUNNING_STEPS = select(steps.c.run_id, steps.c.step).where(
     pair_of(steps.c.run_id, steps.c.step, "names"), steps.c.state == StepState.RUNNING.value
 )
+# The literal lets the planner see that the partial index on running runs answers this.
+_OWNED = select(runs.c.run_id, runs.c.epoch).where(
+    runs.c.owner == bindparam("worker_id"), runs.c.state == literal_column("'running'")
+)
 _ORIGINS = (
     select(events.c.run_id, events.c.origin)
     .where(any_of(events.c.run_id, "run_ids"))
@@ -187,6 +199,12 @@ def read_running(
     """Return the names of those of the steps named that somebody executes."""
     rows = connection.execute(_RUNNING_STEPS, {"names": list(names)}) if names else ()
     return {(run_id, step) for run_id, step in rows}
+
+
+def read_owned(connection: Connection, worker_id: str) -> Mapping[str, int]:
+    """Return the epochs of the runs that are running in the name of a worker, by run id."""
+    rows = connection.execute(_OWNED, {"worker_id": worker_id})
+    return {row[0]: row[1] for row in rows}
 
 
 def read_origins(connection: Connection, run_ids: Collection[str]) -> Mapping[str, frozenset[str]]:

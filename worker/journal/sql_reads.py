@@ -27,6 +27,7 @@ from worker.journal.reader import Reader
 from worker.journal.reading import (
     read_attempts,
     read_events,
+    read_owned,
     read_running,
     read_runs,
     read_settled,
@@ -54,6 +55,10 @@ class SqlReads(ABC):
         names = list(dict.fromkeys(steps))
         found = await self._reader.read(partial(read_running, names=names))
         return [name for name in names if name in found]
+
+    async def owned(self, worker_id: str) -> Mapping[str, int]:
+        """Return the epochs of the runs that are running in the name of a worker, by run id."""
+        return await self._reader.read(partial(read_owned, worker_id=worker_id))
 
     async def signals(self, run_id: str, after: int = 0) -> Sequence[Signal]:
         """Return a run's signals whose number is above `after`, in order."""

@@ -19,6 +19,7 @@ from tests.conformance.journal.making import (
     suspended,
     types,
     until,
+    waiting,
     write_of,
 )
 
@@ -208,5 +209,20 @@ def test_a_run_of_a_version_that_is_not_here_is_left_alone(backend: Backend) -> 
         assert after == run, "nothing was written"
         versions = {run.flow: [run.version, run.version + 1]}
         assert await journal.claim(run_id, "w1", versions=versions) is not None
+
+    backend.using(body)
+
+
+def test_a_worker_s_running_runs_are_told_with_their_epochs(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        kept, ended, lost = [await claimed(journal, "w1") for _ in range(3)]
+        await claimed(journal, "w2")
+        waits = await claimed(journal, "w1")
+        await journal.commit(write_of(ended, **ending()))
+        await journal.commit(write_of(waits, **waiting(signals={"go": 0})))
+        assert await journal.claim(lost.run.run_id, "w2", from_owner="w1") is not None
+        assert await journal.owned("w1") == {kept.run.run_id: 1}
+        assert lost.run.run_id in await journal.owned("w2")
+        assert await journal.owned("w3") == {}
 
     backend.using(body)
