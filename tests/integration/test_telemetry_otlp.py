@@ -56,7 +56,8 @@ def test_one_trace_from_the_trigger_to_the_end(
 ) -> None:
     environment = told(cluster, sink)
     runs_only = cluster.start("-Q", "runs.*,muster", environment=environment)
-    cluster.start("-Q", "agent.*,runs.*", environment=environment)
+    if not crash:
+        cluster.start("-Q", "agent.*", environment=environment)
     settings = Settings.load(
         **{
             **cluster.settings.model_dump(include={"redis_url", "database_url", "home"}),
@@ -66,6 +67,9 @@ def test_one_trace_from_the_trigger_to_the_end(
     )
     with Muster(settings) as muster:
         run = muster.enqueue("seen", {"crash": crash, "secret": PAYLOAD_CANARY})
+        if crash:
+            wait_until(lambda: not runs_only.alive, 60, "the run took its worker along")
+            cluster.start("-Q", "runs.*,agent.*,muster", environment=environment)
         wait_until(lambda: run.status() in {"succeeded", "failed"}, 90, "the run ended")
         assert run.status() == "succeeded"
         [row] = muster.runs(limit=10)
