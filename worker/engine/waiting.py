@@ -133,9 +133,9 @@ class WaitingSteps:
         """Send again what nobody took while its queue is empty: the message was lost."""
         queue = self._parts.queue
         late = [known for known in self._expected.values() if self._is_late(known)]
-        if not late or queue is None:
+        free = await self._not_executed(late) if late else []
+        if not free or queue is None:
             return
-        free = await self._not_executed(late)
         try:
             depth = await queue.depth(sorted({topic(known.hint) for known in free}))
         except QueueUnavailable:
