@@ -156,10 +156,17 @@ class Rig:
             raise AssertionError(f"never happened: {what}") from None
 
     async def until_ended(self, run_id: str) -> Run:
+        """Wait for a run's end, while a worker looks every second for what was missed."""
+
         async def ended() -> bool:
             return (await self.run(run_id)).state in TERMINAL_STATES
 
-        await self.until(ended, f"run {run_id} ended")
+        care = asyncio.create_task(self.worker(self.consumer).reconciler.work_for_ever())
+        try:
+            await self.until(ended, f"run {run_id} ended")
+        finally:
+            care.cancel()
+            await asyncio.gather(care, return_exceptions=True)
         return await self.run(run_id)
 
     async def close(self) -> None:
