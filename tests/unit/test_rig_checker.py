@@ -17,7 +17,7 @@ from tests.rig.faults.checker import RULES, check
 from tests.rig.faults.facts import Facts, RunFacts
 from tests.rig.faults.history import Line
 from tests.rig.faults.report import percentile, report
-from tests.rig.faults.rules_steps import late_starts, resume_seconds
+from tests.rig.faults.rules_steps import late_starts, resume_seconds, taken_from_the_starved
 
 A, B = 100, 200  # processes
 ADA, HOOK = "ada@example.org", "/hook/7"
@@ -341,6 +341,28 @@ def test_a_rule_can_be_left_out() -> None:
     _, facts = BAD["above the limit"]
     limits = next(rule for rule in RULES if rule.__name__ == "limits_hold")
     assert check(facts, but=[limits]) == []
+
+
+def test_who_gets_no_processor_loses_a_lease_by_no_fault_of_muster() -> None:
+    starved = [line(at, "starved", pid=A, seconds=0.5) for at in (0.5, 1.0, 1.5, 2.0)]
+    facts = replace(TAKEN_OVER, lines=[accepted(), *starved])
+    assert check(facts) == []
+    assert len(taken_from_the_starved(facts)) == 1
+
+
+@pytest.mark.parametrize(
+    "starved",
+    [
+        [line(2.0, "starved", pid=A, seconds=1.9)],
+        [line(2.0, "starved", pid=B, seconds=9.0)],
+        [line(2.5, "starved", pid=A, seconds=9.0)],
+    ],
+    ids=["not for long", "another one", "afterwards"],
+)
+def test_what_happened_to_others_or_at_another_time_is_no_excuse(starved: list[Line]) -> None:
+    facts = replace(TAKEN_OVER, lines=[accepted(), *starved])
+    assert [violation.name for violation in check(facts)] == ["taken from the living"]
+    assert taken_from_the_starved(facts) == []
 
 
 def test_a_zombie_that_could_not_know_yet_is_counted_and_excused() -> None:

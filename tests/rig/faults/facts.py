@@ -143,6 +143,12 @@ class Facts:
         both = {pid, self.hosts.get(pid, pid)}
         return [fault for fault in self.faults if both & set(fault.pids)]
 
+    def starved(self, pid: int, since: float, until: float) -> float:
+        """For how many seconds a worker, or the one whose child it is, wanted for a processor."""
+        host = self.hosts.get(pid, pid)
+        told = (line for line in self.of("starved") if line["pid"] == host)
+        return float(sum(line["seconds"] for line in told if since <= line["at"] <= until))
+
     @cached_property
     def deaths(self) -> Mapping[int, Line]:
         """By process, the line that its worker was found dead."""

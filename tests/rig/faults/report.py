@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tests.rig.faults.facts import Facts
 from tests.rig.faults.rules_cluster import peak
-from tests.rig.faults.rules_steps import late_starts, resume_seconds
+from tests.rig.faults.rules_steps import late_starts, resume_seconds, taken_from_the_starved
 from tests.rig.faults.violation import Violation
 
 REFUSALS = ("run.fenced", "step.fenced", "run.dropped")
@@ -47,6 +47,7 @@ def report(facts: Facts, violations: Sequence[Violation], seed: int, seconds: fl
         f"effects: {effects}; begun more than once {again}",
         f"malformed requests refused: {sum(1 for _ in facts.of('malformed'))}",
         f"refused writes of zombies: {refused}; late starts: {len(late_starts(facts))}",
+        f"losses of workers that got no processor: {len(taken_from_the_starved(facts))}",
         *(f"VIOLATION {found}" for found in violations),
     ]
     return "\n".join(f"  {line}" for line in lines)

@@ -24,6 +24,7 @@ from tests.rig.faults.history import HISTORY_VARIABLE, History
 from tests.rig.faults.loop import LoopThread
 from tests.rig.faults.sinks import Sinks
 from tests.rig.faults.slot import Slot
+from tests.rig.faults.starvation import noting_starvation
 from tests.rig.faults.stub_llm import StubLLM
 from tests.services.postgres_server import PrivatePostgres, new_database
 from tests.services.redis_server import PrivateRedis
@@ -118,6 +119,7 @@ class FaultRig:
             canary=self.canary,
         )
         self._closing.callback(self.cluster.stop)
+        self._closing.enter_context(noting_starvation(self.history, self._pids))
         self.muster = Muster(self.cluster.settings)
         self._closing.callback(self.muster.close)
         self._numbers = count(1)
@@ -202,6 +204,9 @@ class FaultRig:
 
     def close(self) -> None:
         self._closing.close()
+
+    def _pids(self) -> list[int]:
+        return [slot.pid for slot in self.slots if slot.alive]
 
     def _holders(self) -> list[dict[str, Any]]:
         """What `muster agents` says of permits that are held."""

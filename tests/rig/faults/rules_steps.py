@@ -56,13 +56,20 @@ def nothing_follows_the_uncommitted(facts: Facts) -> Iterator[Violation]:
 
 
 def the_living_keep_their_work(facts: Facts) -> Iterator[Violation]:
-    """Rule 2: a run is taken from its owner only if something had happened to that owner."""
-    for run in facts.runs.values():
-        for at, worker, kind in run.handovers:
-            pid = facts.pid(worker)
-            if kind in {"run.lost", "step.lost"} and pid and not _excused(facts, pid, at):
-                told = f"{kind} at {at:.3f} from {worker}, to which nothing had happened"
-                yield Violation(2, "taken from the living", run.run_id, told)
+    """Rule 2: a run is taken from its owner only if something had happened to that owner.
+
+    A machine that gave the owner no processor had happened to it: `taken_from_the_starved` counts.
+    """
+    for run_id, pid, at, told in _taken_without_a_fault(facts):
+        if not _was_starved(facts, pid, at):
+            yield Violation(2, "taken from the living", run_id, told)
+
+
+def taken_from_the_starved(facts: Facts) -> list[str]:
+    """What was taken from processes that got no processor, though no fault had hit them."""
+    return [
+        told for _, pid, at, told in _taken_without_a_fault(facts) if _was_starved(facts, pid, at)
+    ]
 
 
 def owners_take_turns(facts: Facts) -> Iterator[Violation]:
@@ -117,6 +124,21 @@ def _lost_at(facts: Facts, line: Line) -> float | None:
         if facts.pid(worker) == line["pid"] and at <= line["at"]:
             last = (at, kind)
     return last[0] if last and last[1] in {"run.lost", "step.lost"} else None
+
+
+def _taken_without_a_fault(facts: Facts) -> Iterator[tuple[str, int, float, str]]:
+    for run in facts.runs.values():
+        for at, worker, kind in run.handovers:
+            pid = facts.pid(worker)
+            if kind in {"run.lost", "step.lost"} and pid and not _excused(facts, pid, at):
+                told = f"{kind} at {at:.3f} from {worker}, to which nothing had happened"
+                yield run.run_id, pid, at, told
+
+
+def _was_starved(facts: Facts, pid: int, at: float) -> bool:
+    """Whether it wanted a processor for as long as a renewal of its lease may be late."""
+    since = at - facts.lease - facts.heartbeat - NOTICE_SECONDS
+    return facts.starved(pid, since, at) >= facts.lease - facts.heartbeat
 
 
 def _excused(facts: Facts, pid: int, at: float) -> bool:
