@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sized
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
@@ -81,10 +82,18 @@ class FlowContext:
         """Await several branches at once; the first failure cancels the others and is raised."""
         scope = current_scope(self._root)
         group = scope.slot(None)
-        return await self._together(
-            group,
-            [_in_scope(scope.branch(group, number), call) for number, call in enumerate(calls)],
-        )
+        branches = [
+            _in_scope(scope.branch(group, number), call) for number, call in enumerate(calls)
+        ]
+        try:
+            return await run_branches(branches)
+        except BaseException:
+            self._steps.abandon(f"{group}/")
+            raise
+        finally:
+            for call in calls:
+                if iscoroutine(call) and getcoroutinestate(call) == CORO_CREATED:
+                    call.close()  # Python warns of coroutines that never began
 
     async def map(
         self,
@@ -194,13 +203,6 @@ class FlowContext:
                 async for envelope in results:
                     progress.step()
                     yield envelope
-        except BaseException:
-            self._steps.abandon(f"{group}/")
-            raise
-
-    async def _together(self, group: str, branches: Sequence[Any]) -> list[Any]:
-        try:
-            return await run_branches(branches)
         except BaseException:
             self._steps.abandon(f"{group}/")
             raise
