@@ -127,7 +127,7 @@ class AsyncCampaignManager(AsyncClosing):
                 "A delayed run needs a queue; this campaign manager executes runs at once. "
                 "Use CampaignManager.from_settings()."
             )
-        return new
+        return replace(new, sent=self.backend.queue is not None)
 
     async def _accept(self, news: Sequence[NewRun]) -> list[AsyncRun]:
         """Committed concurrently, so that the journal writes them in few transactions."""

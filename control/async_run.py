@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from control.event_pages import PAGE
 from control.looking import Lookout
 from control.outcome import RunTimeout, has_ended, outcome_of
 from control.receipt import Receipt
@@ -23,7 +24,6 @@ from envelope.ports.journal_rows import (
     Step,
 )
 
-_PAGE = 500
 _TERMINAL_NAMES = frozenset(event.value for event in TERMINAL_EVENTS)
 
 
@@ -176,9 +176,12 @@ class AsyncRun:
         return _known(self.id, await self._steering.cancel(self.id, reason)).state
 
     async def _recorded(self, after: int) -> AsyncIterator[Event]:
-        while page := await self._journal.events(self.id, after, _PAGE):
+        while True:
+            page = await self._lookout.pages.after(self.id, after)
             for event in page:
                 yield event
+            if len(page) < PAGE:
+                return
             after = page[-1].number
 
 

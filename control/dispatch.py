@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from control.in_process import InProcessRunner
 from envelope.errors import JournalUnavailable, QueueUnavailable
@@ -36,8 +37,9 @@ class Dispatcher:
             return None
         try:
             await self._backend.queue.enqueue(hints)
-            await self._backend.journal.mark_sent([hint.run_id for hint in hints])
-        except (QueueUnavailable, JournalUnavailable) as error:
+        except QueueUnavailable as error:
+            with suppress(JournalUnavailable):  # else they are sent a little later
+                await self._backend.journal.forget_sent([hint.run_id for hint in hints])
             return str(error)
         return None
 

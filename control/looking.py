@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from control.endings import Endings
+from control.event_pages import EventPages
 from envelope.ports.journal import Journal
 from envelope.ports.wakeup import Wakeups
 
@@ -44,17 +45,20 @@ class News:
 class Lookout:
     """Everybody in this process who waits for a run.
 
-    All listeners share one connection. Between notices each looks every so often, the more seldom
-    the more there are, which bounds the load on the journal.
+    All listeners share one connection, those of one run one listener. Between notices each looks
+    every so often, the more seldom the more there are, which bounds the load on the journal.
 
     Attributes:
         wakeups: What they listen to.
         endings: Those who wait for a run's end alone.
+        pages: What they read.
     """
 
     def __init__(self, wakeups: Wakeups, journal: Journal) -> None:
         self.wakeups = wakeups
         self.endings = Endings(journal, wakeups)
+        self.pages = EventPages(journal)
+        self._audiences: dict[str, _Audience] = {}
         self._waiting = 0
 
     @property
@@ -66,21 +70,40 @@ class Lookout:
     async def news(self, run_id: str) -> AsyncIterator[News]:
         """Listen for news of a run for as long as the block lasts."""
         news = News(self)
+        audience = self._audiences.get(run_id)
+        if audience is None:
+            audience = self._audiences[run_id] = _Audience(self.wakeups, run_id)
+        audience.news.add(news)
         self._waiting += 1
-        task = asyncio.create_task(self._listen(run_id, news))
         try:
             yield news
         finally:
             self._waiting -= 1
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            audience.news.discard(news)
+            if not audience.news:
+                del self._audiences[run_id]
+                await audience.leave()
 
-    async def _listen(self, run_id: str, news: News) -> None:
-        notices = self.wakeups.listen(run_id)
+
+class _Audience:
+    """The followers of one run, and the task that tells them. Whoever comes reads first anyway."""
+
+    def __init__(self, wakeups: Wakeups, run_id: str) -> None:
+        self.news: set[News] = set()
+        self._notices = wakeups.listen(run_id)
+        self._listening = asyncio.create_task(self._listen())
+
+    async def leave(self) -> None:
+        """Listen no longer."""
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)
+
+    async def _listen(self) -> None:
         try:
-            async for _ in notices:
-                news.tell()
+            async for _ in self._notices:
+                for news in self.news:
+                    news.tell()
         finally:
-            close = getattr(notices, "aclose", None)
+            close = getattr(self._notices, "aclose", None)
             if close is not None:
                 await close()

@@ -128,6 +128,9 @@ class Journal(Protocol):
     async def mark_sent(self, run_ids: Sequence[str]) -> None:
         """Note that messages went out for those of these runs that are still queued."""
 
+    async def forget_sent(self, run_ids: Sequence[str]) -> None:
+        """Note that the messages of those of these runs that nobody took yet did not go out."""
+
     async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Beat:
         """Renew this process's lease; return what it shall stop."""
 

@@ -41,6 +41,9 @@ class NewRun:
         budget_tokens: Tokens that the run and its children may use; None for no limit.
         budget_usd: The same in US dollars.
         replay: The run that this one repeats.
+        sent: Whether whoever accepts the run sends its message right after the commit. It is noted
+            in the same commit, so that no second one is needed; `Journal.forget_sent` takes it
+            back.
     """
 
     run_id: str
@@ -65,6 +68,7 @@ class NewRun:
     budget_tokens: int | None = None
     budget_usd: float | None = None
     replay: Replay | None = None
+    sent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,13 +51,13 @@ async def client(wakeups: InProcessWakeups | None = None) -> AsyncIterator[Async
         yield muster
 
 
-async def work(muster: AsyncMuster, run: AsyncRun, *, end: bool) -> None:
-    """Write as a worker would: two events, then perhaps the end."""
+async def work(muster: AsyncMuster, run: AsyncRun, *, end: bool, progress: int = 2) -> None:
+    """Write as a worker would: some events, then perhaps the end."""
     backend = (await muster.manager()).backend
     claim = await backend.journal.claim(run.id, "w")
     assert claim is not None
     epoch = claim.run.epoch
-    events = [NewEvent(type="my.progress"), NewEvent(type="my.progress")]
+    events = [NewEvent(type="my.progress")] * progress
     await backend.journal.commit(Commit(run_id=run.id, epoch=epoch, events=events))
     backend.wakeups.notify(run.id, "events")
     if end:

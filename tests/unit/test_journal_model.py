@@ -129,6 +129,7 @@ class JournalMachine(RuleBasedStateMachine):
         payload=st.sampled_from(["p", "q"]),
         flow=st.sampled_from(["f", "g"]),
         tags=st.dictionaries(st.sampled_from(["t", 'q"']), st.sampled_from(["1", ",2"])),
+        sent=st.booleans(),
     )
     def accept(self, run_id: str, **fields: Any) -> None:
         self._accept(run_id, **fields)
@@ -287,6 +288,10 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(sent=st.lists(run_ids))
     def mark_sent(self, sent: list[str]) -> None:
         self.both(lambda journal: journal.mark_sent(sent))
+
+    @rule(sent=st.lists(run_ids))
+    def forget_sent(self, sent: list[str]) -> None:
+        self.both(lambda journal: journal.forget_sent(sent))
 
     @rule(limit=st.integers(1, 2))
     def rescue(self, limit: int) -> None:

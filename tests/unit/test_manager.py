@@ -159,6 +159,7 @@ def test_with_the_queue_away_the_run_is_accepted_and_left_to_the_reconciler() ->
         assert run.receipt is not None
         assert (run.receipt.created, run.receipt.sent) == (True, False)
         assert run.receipt.notice == "Redis does not answer."
+        assert (await run.row()).sends == 0
         unsent = await manager.backend.journal.unsent(frozenset(), 3, 10)
         assert [hint.run_id for hint in unsent] == [run.id]
 

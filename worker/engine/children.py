@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID, uuid5
 
 from envelope.envelope import Envelope
@@ -107,6 +108,7 @@ class Children:
             budget_tokens=run.budget_tokens,
             budget_usd=run.budget_usd,
             replay=replay,
+            sent=self._parts.queue is not None,
         )
 
     async def _send(self, new: NewRun) -> None:
@@ -120,9 +122,10 @@ class Children:
                 run_id=new.run_id, flow=new.flow, priority=new.priority, trace_id=new.trace_id
             )
             await queue.enqueue([hint])
-            await self._parts.journal.mark_sent([new.run_id])
-        except (QueueUnavailable, JournalUnavailable) as error:
+        except QueueUnavailable as error:
             self._parts.log.warning("child.not_sent", run=new.run_id, error=str(error))
+            with suppress(JournalUnavailable):  # else it is sent a little later
+                await self._parts.journal.forget_sent([new.run_id])
 
 
 def _child_id(parent_id: str, call: ChildCall) -> str:

@@ -12,6 +12,7 @@ from worker.journal.book import Book, KeyHolder, Needs
 from worker.journal.cancelling import ask, inherited_reason
 from worker.journal.replaying import steps_to_keep, take_over
 from worker.journal.rows import RunRow, new_run_row
+from worker.journal.sending import mark_sent
 from worker.journal.singletons import JOIN, ahead_of, take_or_wait
 
 
@@ -50,6 +51,8 @@ class Accept:
         if self.new.replay is not None:
             take_over(book, run, self.new.replay, kept)
         take_or_wait(book, run, ahead)
+        if self.new.sent and run.state is RunState.QUEUED and run.available_at <= book.now:
+            mark_sent(book, [run])
         self._tell(book, run, ahead)
         if parent is not None:
             _join_family(book, parent, run)

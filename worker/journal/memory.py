@@ -45,7 +45,7 @@ from worker.journal.memory_queries import (
 )
 from worker.journal.memory_reads import MemoryReads
 from worker.journal.memory_store import MemoryStore
-from worker.journal.sending import MarkSent, Missing, SendMissing
+from worker.journal.sending import ForgetSent, MarkSent, Missing, SendMissing
 from worker.journal.signalling import SendSignal
 
 
@@ -134,6 +134,10 @@ class MemoryJournal(MemoryReads, MemoryLedger):
     async def mark_sent(self, run_ids: Sequence[str]) -> None:
         """Note that messages went out for these runs."""
         self._store.do(MarkSent(list(run_ids)))
+
+    async def forget_sent(self, run_ids: Sequence[str]) -> None:
+        """Note that the messages of those of these runs that nobody took yet did not go out."""
+        self._store.do(ForgetSent(list(run_ids)))
 
     async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Beat:
         """Renew this process's lease; return what it shall stop."""

@@ -86,6 +86,25 @@ class MarkSent:
         mark_sent(book, [row for row in rows if row is not None and row.state is RunState.QUEUED])
 
 
+@dataclass(slots=True)
+class ForgetSent:
+    """Note that messages did not go out, after all. A run that was taken meanwhile had one."""
+
+    run_ids: Sequence[str]
+
+    def need(self, needs: Needs) -> None:
+        """Name the runs."""
+        needs.runs.update(self.run_ids)
+
+    def apply(self, book: Book) -> None:
+        """Let each run that nobody took yet be sent again at once."""
+        for run in filter(None, map(book.runs.get, self.run_ids)):
+            if run.state is RunState.QUEUED and not run.epoch and run.sends:
+                run.sends -= 1
+                run.sent_at = None
+                book.touch(run)
+
+
 def mark_sent(book: Book, runs: Iterable[RunRow]) -> None:
     """Note that a message goes out for each of the runs."""
     for run in runs:

@@ -49,7 +49,7 @@ from worker.journal.losing import BlameRun, RescueRuns, RescueSteps
 from worker.journal.quarantined import Keep
 from worker.journal.reader import Reader
 from worker.journal.schema import upgrade
-from worker.journal.sending import MarkSent, Missing, SendMissing
+from worker.journal.sending import ForgetSent, MarkSent, Missing, SendMissing
 from worker.journal.signalling import SendSignal
 from worker.journal.sql_ledger import SqlLedger
 from worker.journal.sql_reads import SqlReads
@@ -191,6 +191,11 @@ class SqlJournal(SqlReads, SqlLedger):
         """Note that messages went out for those of these runs that are still queued."""
         for chunk in _chunks(run_ids):
             await self._write(MarkSent(chunk))
+
+    async def forget_sent(self, run_ids: Sequence[str]) -> None:
+        """Note that the messages of those of these runs that nobody took yet did not go out."""
+        for chunk in _chunks(run_ids):
+            await self._write(ForgetSent(chunk))
 
     async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Beat:
         """Renew this process's lease; return what it shall stop.

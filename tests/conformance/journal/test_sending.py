@@ -44,6 +44,60 @@ def test_a_run_marked_as_sent_is_not_missing_until_its_grace_is_over(backend: Ba
     backend.using(body)
 
 
+def test_a_run_that_is_sent_right_after_its_commit_is_accepted_with_that_note(
+    backend: Backend,
+) -> None:
+    async def body(journal: Journal) -> None:
+        run_id = await accepted(journal, sent=True)
+        run = await journal.run(run_id)
+        assert run is not None
+        assert (run.sends, run.sent_at) == (1, run.created_at)
+        assert list(await journal.unsent(LEAD, 1000, 10)) == []
+        assert [hint.run_id for hint in await journal.unsent(LEAD, 0, 10)] == [run_id]
+
+    backend.using(body)
+
+
+def test_a_message_that_did_not_go_out_after_all_is_missing_at_once(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        run_ids = [await accepted(journal, sent=True) for _ in range(2)]
+        await journal.forget_sent([*run_ids, "unknown"])
+        await journal.forget_sent([])
+        for run_id in run_ids:
+            run = await journal.run(run_id)
+            assert run is not None
+            assert (run.sends, run.sent_at) == (0, None)
+        hints = await journal.unsent(frozenset(), 1000, 10)
+        assert sorted(hint.run_id for hint in hints) == sorted(run_ids)
+
+    backend.using(body)
+
+
+def test_a_run_that_was_taken_or_ended_had_its_message(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        taken, ended = await claimed(journal, sent=True), await claimed(journal, sent=True)
+        await journal.commit(write_of(ended, **ending()))
+        before = [await journal.run(claim.run.run_id) for claim in (taken, ended)]
+        await journal.forget_sent([taken.run.run_id, ended.run.run_id])
+        assert [await journal.run(claim.run.run_id) for claim in (taken, ended)] == before
+
+    backend.using(body)
+
+
+def test_what_is_not_sent_at_once_has_no_such_note(backend: Backend) -> None:
+    async def body(journal: Journal) -> None:
+        key = {"singleton": "run:u:t", "sent": True}
+        first = await accepted(journal, **key)
+        behind = await accepted(journal, **key)
+        later = await accepted(journal, delay_seconds=1000, sent=True)
+        sends = [
+            run.sends for run_id in (first, behind, later) if (run := await journal.run(run_id))
+        ]
+        assert sends == [1, 0, 0]
+
+    backend.using(body)
+
+
 def test_the_grace_doubles_after_many_sends_and_is_tenfold_while_the_topic_is_busy(
     backend: Backend,
 ) -> None:
