@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
@@ -82,18 +81,10 @@ class FlowContext:
         """Await several branches at once; the first failure cancels the others and is raised."""
         scope = current_scope(self._root)
         group = scope.slot(None)
-        branches = [
-            _in_scope(scope.branch(group, number), call) for number, call in enumerate(calls)
-        ]
-        try:
-            return await run_branches(branches)
-        except BaseException:
-            self._steps.abandon(f"{group}/")
-            raise
-        finally:
-            for call in calls:
-                if iscoroutine(call) and getcoroutinestate(call) == CORO_CREATED:
-                    call.close()  # Python warns of coroutines that never began
+        return await self._together(
+            group,
+            [_in_scope(scope.branch(group, number), call) for number, call in enumerate(calls)],
+        )
 
     async def map(
         self,
@@ -203,6 +194,13 @@ class FlowContext:
                 async for envelope in results:
                     progress.step()
                     yield envelope
+        except BaseException:
+            self._steps.abandon(f"{group}/")
+            raise
+
+    async def _together(self, group: str, branches: Sequence[Any]) -> list[Any]:
+        try:
+            return await run_branches(branches)
         except BaseException:
             self._steps.abandon(f"{group}/")
             raise

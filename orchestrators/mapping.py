@@ -10,7 +10,6 @@ from envelope.envelope import Envelope
 from envelope.errors import InvalidInput
 from envelope.failure import StepFailed
 from envelope.ports.context import OnError
-from orchestrators.branches import STARTS
 from orchestrators.steps import StepCall, StepRunner
 
 _MOST_EVENTS = 20
@@ -66,9 +65,7 @@ class StepMapping:
                     more = more and self._start()
                 if self._error is not None:
                     raise self._error
-                if more and self._has_room():
-                    await asyncio.sleep(0)  # the first are under way before the last begin
-                elif self._window:
+                if self._window:
                     await self._changed.wait()
                     self._changed.clear()
         finally:
@@ -77,10 +74,8 @@ class StepMapping:
             await asyncio.gather(*self._window, return_exceptions=True)
 
     def _start(self) -> bool:
-        """Start some of what there is room for; return whether there may be more."""
-        for _ in range(STARTS):
-            if not self._has_room():
-                break
+        """Start what there is room for; return whether there may be more."""
+        while self._running < self._limit and not self._holds_enough():
             call = next(self._calls, None)
             if call is None:
                 return False
@@ -90,9 +85,8 @@ class StepMapping:
             self._window.append(task)
         return True
 
-    def _has_room(self) -> bool:
-        holds_enough = self._keep is not None and len(self._window) >= self._keep
-        return self._running < self._limit and not holds_enough
+    def _holds_enough(self) -> bool:
+        return self._keep is not None and len(self._window) >= self._keep
 
     def _done(self, task: asyncio.Task[Envelope]) -> None:
         self._running -= 1
