@@ -47,6 +47,7 @@ class AsyncCampaignManager(AsyncClosing):
         self.lookout = Lookout(backend.wakeups, backend.journal)
         self._dispatcher = Dispatcher(backend, resources or resources_of(backend.settings))
         self._steering = Steering(backend, self._dispatcher)
+        self._accepting: set[asyncio.Task[list[AsyncRun]]] = set()
 
     @classmethod
     async def in_process(
@@ -114,6 +115,7 @@ class AsyncCampaignManager(AsyncClosing):
 
     async def close(self) -> None:
         """Let go of everything."""
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         await self._dispatcher.close()
         await self.backend.close()
 
@@ -130,6 +132,15 @@ class AsyncCampaignManager(AsyncClosing):
         return replace(new, sent=self.backend.queue is not None)
 
     async def _accept(self, news: Sequence[NewRun]) -> list[AsyncRun]:
+        """Accept and send. Who gives up waiting leaves nothing half done: what is noted is sent."""
+        if self.backend.queue is None:
+            return await self._accept_and_send(news)
+        task = asyncio.create_task(self._accept_and_send(news))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+        return await asyncio.shield(task)
+
+    async def _accept_and_send(self, news: Sequence[NewRun]) -> list[AsyncRun]:
         """Committed concurrently, so that the journal writes them in few transactions."""
         answers = await asyncio.gather(*(self._commit(new) for new in news), return_exceptions=True)
         accepted = [
@@ -159,7 +170,7 @@ class AsyncCampaignManager(AsyncClosing):
 
     async def _send(self, accepted: Sequence[tuple[NewRun, Receipt]]) -> list[Receipt]:
         due = [new for new, receipt in accepted if _is_due(new, receipt)]
-        notice = await self._dispatcher.send([hint_of(new) for new in due])
+        notice = await self._dispatcher.send_accepted([hint_of(new) for new in due])
         sent = {new.run_id for new in due} if notice is None else set()
         return [
             replace(

@@ -28,19 +28,30 @@ class Dispatcher:
         self._runner: InProcessRunner | None = None
         self._starting = asyncio.Lock()
 
-    async def send(self, hints: Sequence[Hint]) -> str | None:
-        """Get runs under way; return why none was sent. The journal has them either way."""
-        if not hints:
-            return None
+    async def send(self, hints: Sequence[Hint]) -> None:
+        """Get runs under way that were queued again; the reconciler does it where this cannot."""
         if self._backend.queue is None:
             await self._execute(hints)
-            return None
-        try:
-            await self._backend.queue.enqueue(hints)
-        except QueueUnavailable as error:
-            with suppress(JournalUnavailable):  # else they are sent a little later
-                await self._backend.journal.forget_sent([hint.run_id for hint in hints])
-            return str(error)
+        elif hints:
+            with suppress(QueueUnavailable, JournalUnavailable):
+                await self._backend.queue.enqueue(hints)
+                await self._backend.journal.mark_sent([hint.run_id for hint in hints])
+
+    async def send_accepted(self, hints: Sequence[Hint]) -> str | None:
+        """Get runs under way that were accepted with the note that they are being sent.
+
+        Returns:
+            Why none was sent; the journal has them all the same.
+        """
+        if self._backend.queue is None:
+            await self._execute(hints)
+        elif hints:
+            try:
+                await self._backend.queue.enqueue(hints)
+            except QueueUnavailable as error:
+                with suppress(JournalUnavailable):  # else they are sent a little later
+                    await self._backend.journal.forget_sent([hint.run_id for hint in hints])
+                return str(error)
         return None
 
     async def close(self) -> None:
@@ -49,6 +60,8 @@ class Dispatcher:
             await self._runner.close()
 
     async def _execute(self, hints: Sequence[Hint]) -> None:
+        if not hints:
+            return
         async with self._starting:
             if self._runner is None:
                 self._runner = await InProcessRunner.start(self._backend, self._resources)

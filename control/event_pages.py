@@ -33,9 +33,10 @@ class EventPages:
             JournalUnavailable: The database is away.
         """
         place = run_id, number
-        if place not in self._asked:
-            self._asked[place] = asyncio.create_task(self._read(*place))
-        return await asyncio.shield(self._asked[place])  # the others need it all the same
+        read = self._asked.get(place)
+        if read is None or read.done():  # done: the loop it belonged to has ended
+            read = self._asked[place] = asyncio.create_task(self._read(*place))
+        return await asyncio.shield(read)  # the others need it all the same
 
     async def _read(self, run_id: str, number: int) -> Sequence[Event]:
         await asyncio.sleep(0)

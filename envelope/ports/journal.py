@@ -129,7 +129,7 @@ class Journal(Protocol):
         """Note that messages went out for those of these runs that are still queued."""
 
     async def forget_sent(self, run_ids: Sequence[str]) -> None:
-        """Note that the messages of those of these runs that nobody took yet did not go out."""
+        """Take that note back for those of these runs that nobody has claimed yet."""
 
     async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Beat:
         """Renew this process's lease; return what it shall stop."""

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from envelope.canonical import canonical_json, sha256_hex
+from envelope.errors import QueueUnavailable
 from envelope.ids import new_id
 from envelope.ports.journal import Journal
 from envelope.ports.journal_rows import (
@@ -57,9 +58,12 @@ class LossyQueue(InProcessQueue):
     def __init__(self, handler: Callable[[Hint], Awaitable[object]]) -> None:
         super().__init__(handler)
         self.losing = False
+        self.away = False
         self.sent: list[Hint] = []
 
     async def enqueue(self, hints: Any) -> None:
+        if self.away:
+            raise QueueUnavailable("Redis does not answer.")
         self.sent.extend(hints)
         if not self.losing:
             await super().enqueue(hints)

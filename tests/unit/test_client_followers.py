@@ -56,9 +56,11 @@ def test_all_followers_get_all_events_and_nobody_disturbs_the_others_by_leaving(
         told = wakeups()
         async with client(told) as muster:
             run = await muster.enqueue("one", {"text": "x"})
+            lookout = (await muster.manager()).lookout
             following = [asyncio.create_task(numbers(run)) for _ in range(_FOLLOWERS)]
-            while not told._listeners:
+            while lookout._waiting < _FOLLOWERS or not told._listeners:
                 await asyncio.sleep(0)
+            assert [len(queues) for queues in told._listeners.values()] == [1]
             for leaver in following[::2]:
                 leaver.cancel()
             await work(muster, run, end=True)

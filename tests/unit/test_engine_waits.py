@@ -145,6 +145,27 @@ def test_children_run_once_and_wake_their_parent() -> None:
     run(body)
 
 
+@pytest.mark.parametrize("away", [False, True])
+def test_a_child_is_noted_as_sent_where_it_was(away: bool) -> None:
+    async def body(rig: Rig) -> None:
+        rig.queue.losing, rig.queue.away = True, away
+        run_id = await rig.accept("parent", {"text": "asking-twice"})
+        await rig.execute(run_id)
+        await until_waiting(rig, run_id)
+        children = [await child_of(rig, run_id, text) for text in ("left", "right")]
+        sends = [(await rig.run(child)).sends for child in children]
+        unsent = await rig.journal.unsent(frozenset(), 1_000, 10)
+        if away:
+            assert sends == [0, 0]
+            assert sorted(hint.run_id for hint in unsent) == sorted(children)
+        else:
+            assert sends == [1, 1]
+            assert list(unsent) == []
+            assert sorted(hint.run_id for hint in rig.queue.sent) == sorted(children)
+
+    run(body)
+
+
 async def child_of(rig: Rig, parent: str, text: str) -> str:
     rows = await rig.journal.runs(RunFilter(parent_id=parent))
     return next(row.run_id for row in rows if text in row.payload)

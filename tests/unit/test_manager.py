@@ -166,6 +166,22 @@ def test_with_the_queue_away_the_run_is_accepted_and_left_to_the_reconciler() ->
     asyncio.run(scenario())
 
 
+def test_who_gives_up_waiting_leaves_nothing_accepted_and_unsent() -> None:
+    async def scenario() -> None:
+        queue = RecordingQueue()
+        async with manager_over(queue) as manager:
+            giving_up = asyncio.create_task(manager.ingest_many([event(), event()]))
+            await asyncio.sleep(0)
+            giving_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await giving_up
+        runs = await manager.backend.journal.runs(RunFilter())
+        assert sorted(run.run_id for run in runs) == sorted(hint.run_id for hint in queue.sent)
+        assert len(runs) == 2
+
+    asyncio.run(scenario())
+
+
 def test_with_the_journal_away_nothing_is_sent() -> None:
     async def scenario() -> None:
         queue = RecordingQueue()

@@ -343,8 +343,15 @@ def test_a_rule_can_be_left_out() -> None:
     assert check(facts, but=[limits]) == []
 
 
-def test_who_gets_no_processor_loses_a_lease_by_no_fault_of_muster() -> None:
-    starved = [line(at, "starved", pid=A, seconds=0.5) for at in (0.5, 1.0, 1.5, 2.0)]
+@pytest.mark.parametrize(
+    "starved",
+    [
+        [line(at, "starved", pid=A, seconds=0.5) for at in (0.5, 1.0, 1.5, 2.0)],
+        [line(2.5, "starved", pid=A, seconds=2.3)],
+    ],
+    ids=["again and again", "the machine stood still"],
+)
+def test_who_gets_no_processor_loses_a_lease_by_no_fault_of_muster(starved: list[Line]) -> None:
     facts = replace(TAKEN_OVER, lines=[accepted(), *starved])
     assert check(facts) == []
     assert len(taken_from_the_starved(facts)) == 1
@@ -355,7 +362,7 @@ def test_who_gets_no_processor_loses_a_lease_by_no_fault_of_muster() -> None:
     [
         [line(2.0, "starved", pid=A, seconds=1.9)],
         [line(2.0, "starved", pid=B, seconds=9.0)],
-        [line(2.5, "starved", pid=A, seconds=9.0)],
+        [line(at, "starved", pid=A, seconds=0.5) for at in (3.0, 3.5, 4.0, 4.5)],
     ],
     ids=["not for long", "another one", "afterwards"],
 )

@@ -23,9 +23,9 @@ needs_linux = pytest.mark.skipif(
 
 @pytest.fixture
 def rivals() -> Iterator[list[int]]:
-    """Three processes that all want the same processor."""
+    """A dozen processes that all want the same processor."""
     environment = {**os.environ, "CPU": str(min(os.sched_getaffinity(0)))}
-    busy = [subprocess.Popen([sys.executable, "-c", _BUSY], env=environment) for _ in range(3)]
+    busy = [subprocess.Popen([sys.executable, "-c", _BUSY], env=environment) for _ in range(12)]
     yield [process.pid for process in busy]
     for process in busy:
         process.kill()
@@ -41,7 +41,7 @@ def test_who_wants_a_processor_that_others_have_is_starved(
         wait_until(
             lambda: {line["pid"] for line in history.lines()} == set(rivals), 60, "all are noted"
         )
-    assert all(line["what"] == "starved" and line["seconds"] >= 0.1 for line in history.lines())
+    assert all(line["what"] == "starved" and line["seconds"] >= 0.4 for line in history.lines())
 
 
 def test_the_thread_that_fared_worst_counts_and_new_ones_do_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,14 +35,22 @@ class Children:
         self._parts = parts
         self._run = execution.run
         self._execute_here = execute_here
+        self._starting: set[asyncio.Task[str]] = set()
 
     async def start(self, call: ChildCall) -> str:
         """Accept and send the child; a second time changes nothing. Returns its id.
 
+        If the parent is stopped meanwhile, the child is sent all the same: that is noted already.
+
         Raises:
             SingletonConflict: Its flow rejects it, because another run has its singleton key.
         """
-        new = self._new_run(call, await self._replay(call))
+        task = asyncio.create_task(self._start(self._new_run(call, await self._replay(call))))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+        return await asyncio.shield(task)
+
+    async def _start(self, new: NewRun) -> str:
         accepted = await until_written(lambda: self._parts.journal.accept(new), self._parts.log)
         if accepted.created:
             with self._parts.telemetry.triggered(new):

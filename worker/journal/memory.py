@@ -136,7 +136,7 @@ class MemoryJournal(MemoryReads, MemoryLedger):
         self._store.do(MarkSent(list(run_ids)))
 
     async def forget_sent(self, run_ids: Sequence[str]) -> None:
-        """Note that the messages of those of these runs that nobody took yet did not go out."""
+        """Take that note back for those of these runs that nobody has claimed yet."""
         self._store.do(ForgetSent(list(run_ids)))
 
     async def beat(self, worker: WorkerInfo, lease_seconds: float) -> Beat:

@@ -193,7 +193,7 @@ class SqlJournal(SqlReads, SqlLedger):
             await self._write(MarkSent(chunk))
 
     async def forget_sent(self, run_ids: Sequence[str]) -> None:
-        """Note that the messages of those of these runs that nobody took yet did not go out."""
+        """Take that note back for those of these runs that nobody has claimed yet."""
         for chunk in _chunks(run_ids):
             await self._write(ForgetSent(chunk))
 

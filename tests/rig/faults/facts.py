@@ -144,10 +144,20 @@ class Facts:
         return [fault for fault in self.faults if both & set(fault.pids)]
 
     def starved(self, pid: int, since: float, until: float) -> float:
-        """For how many seconds a worker, or the one whose child it is, wanted for a processor."""
+        """For how many seconds a worker, or the one whose child it is, wanted for a processor.
+
+        A line is written at the end of what it tells of: where the machine stood still, that may be
+        after the loss.
+        """
         host = self.hosts.get(pid, pid)
         told = (line for line in self.of("starved") if line["pid"] == host)
-        return float(sum(line["seconds"] for line in told if since <= line["at"] <= until))
+        return float(
+            sum(
+                line["seconds"]
+                for line in told
+                if since <= line["at"] and line["at"] - line["seconds"] < until
+            )
+        )
 
     @cached_property
     def deaths(self) -> Mapping[int, Line]:
