@@ -31,7 +31,6 @@ from tests.rig.faults.rig import FLOWS
 from tests.rig.faults.scenarios import Scenario
 from tests.rig.faults.sinks import Sinks
 from tests.rig.faults.stub_llm import StubLLM
-from tests.services.ports import free_port
 from tests.services.waiting import wait_until
 from worker.settings import Settings
 
@@ -150,10 +149,10 @@ def test_a_lock_deleted_by_who_had_it_before_is_found(redis_url: str, history: H
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("bug", [None, "acknowledged_early"])
 def test_a_run_acknowledged_before_its_commit_is_found(
-    bug: str | None, tmp_path: Path, history: History
+    bug: str | None, tmp_path: Path, history: History, redis_url: str
 ) -> None:
     settings = Settings(
-        redis_url=f"redis://127.0.0.1:{free_port()}/0",  # away: acceptance needs the journal alone
+        redis_url=redis_url,  # nobody consumes
         database_url=f"sqlite:///{tmp_path}/journal.sqlite3",
         home=tmp_path / "home",
         include=(FLOWS,),
@@ -175,6 +174,7 @@ def test_a_run_acknowledged_before_its_commit_is_found(
                 client.wait()
         finally:
             client.kill()
+            flush(redis_url)
         found = names(read_facts(muster, history, {}))
     assert ("lost" in found) == (bug is not None)
 
