@@ -14,7 +14,13 @@ from tests.rig.faults.history import History
 from tests.rig.faults.starvation import longest_wait, noting_starvation, waits_of
 from tests.services.waiting import wait_until
 
-_BUSY = "import os; os.sched_setaffinity(0, {int(os.environ['CPU'])})\nwhile True: pass"
+_BUSY = """
+import os
+os.nice(19)  # other tests need the processor too
+os.sched_setaffinity(0, {int(os.environ["CPU"])})
+while True:
+    pass
+"""
 
 needs_linux = pytest.mark.skipif(
     not Path("/proc/self/schedstat").exists(), reason="only Linux tells who waits for a processor"
