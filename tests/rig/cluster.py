@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,8 +160,13 @@ def events_of(muster: Muster, run_id: str) -> list[Event]:
     return events
 
 
-def repeated_after_commit(cluster: Cluster, muster: Muster) -> list[str]:
-    """Return each execution that began after its step's result was committed."""
+def repeated_after_commit(
+    cluster: Cluster,
+    muster: Muster,
+    *,
+    excused: Callable[[dict[str, Any]], bool] = lambda _line: False,
+) -> list[str]:
+    """Return each execution that began after its step's result was committed, and has no excuse."""
     committed = {
         (event.run_id, event.step): event.at
         for run in muster.runs(limit=5_000)
@@ -172,6 +177,7 @@ def repeated_after_commit(cluster: Cluster, muster: Muster) -> list[str]:
         f"{line['run']} {line['step']} attempt {line['attempt']}"
         for line in cluster.trace()
         if line["what"] == "start" and line["at"] > committed.get((line["run"], line["step"]), 1e18)
+        if not excused(line)
     ]
 
 
