@@ -21,6 +21,7 @@ from envelope.ports.journal_rows import Accepted
 from envelope.ports.journal_writes import NewRun
 from envelope.resources import Resources
 from worker.backend import Backend
+from worker.engine.first_sending import WholeWork
 from worker.loading import load_modules
 from worker.resources import resources_of
 from worker.settings import Settings
@@ -47,7 +48,7 @@ class AsyncCampaignManager(AsyncClosing):
         self.lookout = Lookout(backend.wakeups, backend.journal)
         self._dispatcher = Dispatcher(backend, resources or resources_of(backend.settings))
         self._steering = Steering(backend, self._dispatcher)
-        self._accepting: set[asyncio.Task[list[AsyncRun]]] = set()
+        self._accepting = WholeWork()
 
     @classmethod
     async def in_process(
@@ -115,7 +116,7 @@ class AsyncCampaignManager(AsyncClosing):
 
     async def close(self) -> None:
         """Let go of everything."""
-        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await self._accepting.done()
         await self._dispatcher.close()
         await self.backend.close()
 
@@ -135,10 +136,7 @@ class AsyncCampaignManager(AsyncClosing):
         """Accept and send. Who gives up waiting leaves nothing half done: what is noted is sent."""
         if self.backend.queue is None:
             return await self._accept_and_send(news)
-        task = asyncio.create_task(self._accept_and_send(news))
-        self._accepting.add(task)
-        task.add_done_callback(self._accepting.discard)
-        return await asyncio.shield(task)
+        return await self._accepting.of(self._accept_and_send(news))
 
     async def _accept_and_send(self, news: Sequence[NewRun]) -> list[AsyncRun]:
         """Committed concurrently, so that the journal writes them in few transactions."""

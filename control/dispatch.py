@@ -12,6 +12,7 @@ from envelope.ports.journal_rows import Hint, Run
 from envelope.ports.journal_writes import NewRun
 from envelope.resources import Resources
 from worker.backend import Backend
+from worker.engine.first_sending import send_first
 
 
 class Dispatcher:
@@ -46,12 +47,7 @@ class Dispatcher:
         if self._backend.queue is None:
             await self._execute(hints)
         elif hints:
-            try:
-                await self._backend.queue.enqueue(hints)
-            except QueueUnavailable as error:
-                with suppress(JournalUnavailable):  # else they are sent a little later
-                    await self._backend.journal.forget_sent([hint.run_id for hint in hints])
-                return str(error)
+            return await send_first(self._backend.queue, self._backend.journal, hints)
         return None
 
     async def close(self) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from uuid import UUID, uuid5
 
 from envelope.envelope import Envelope
-from envelope.errors import JournalUnavailable, QueueUnavailable
 from envelope.failure import Failure, StepFailed
 from envelope.ports.journal_rows import Hint, Run, RunState
 from envelope.ports.journal_writes import NewRun, Replay
 from orchestrators.singleton import singleton_key
 from orchestrators.steps import ChildCall
 from worker.engine.execution import RunExecution
+from worker.engine.first_sending import WholeWork, send_first
 from worker.engine.parts import EngineParts
 from worker.engine.persist import until_written
 
@@ -35,7 +33,7 @@ class Children:
         self._parts = parts
         self._run = execution.run
         self._execute_here = execute_here
-        self._starting: set[asyncio.Task[str]] = set()
+        self._starts = WholeWork()
 
     async def start(self, call: ChildCall) -> str:
         """Accept and send the child; a second time changes nothing. Returns its id.
@@ -45,10 +43,7 @@ class Children:
         Raises:
             SingletonConflict: Its flow rejects it, because another run has its singleton key.
         """
-        task = asyncio.create_task(self._start(self._new_run(call, await self._replay(call))))
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
-        return await asyncio.shield(task)
+        return await self._starts.of(self._start(self._new_run(call, await self._replay(call))))
 
     async def _start(self, new: NewRun) -> str:
         accepted = await until_written(lambda: self._parts.journal.accept(new), self._parts.log)
@@ -126,15 +121,10 @@ class Children:
         if queue is None:
             self._execute_here(new.run_id)
             return
-        try:
-            hint = Hint(
-                run_id=new.run_id, flow=new.flow, priority=new.priority, trace_id=new.trace_id
-            )
-            await queue.enqueue([hint])
-        except QueueUnavailable as error:
-            self._parts.log.warning("child.not_sent", run=new.run_id, error=str(error))
-            with suppress(JournalUnavailable):  # else it is sent a little later
-                await self._parts.journal.forget_sent([new.run_id])
+        hint = Hint(run_id=new.run_id, flow=new.flow, priority=new.priority, trace_id=new.trace_id)
+        error = await send_first(queue, self._parts.journal, [hint])
+        if error is not None:
+            self._parts.log.warning("child.not_sent", run=new.run_id, error=error)
 
 
 def _child_id(parent_id: str, call: ChildCall) -> str:
